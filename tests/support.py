@@ -1,0 +1,181 @@
+"""What tests of processes and sockets share: start and end processes by their id, follow their files, wait with a deadline."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+LINE = re.compile(
+    r"^<(?P<code>1133|1155)> <(?P<port>\d+)> <(?P<timestamp>\d+\.\d{6})> <(?P<count>\d+)> from (?P<brought>\S+) origin (?P<origin>\S+)$"
+)
+READY = re.compile(r"^(?P<at>\S+) ready, \d+ links up$", re.MULTILINE)
+NEIGHBOURS = re.compile(r"^\S+ neighbours \d+: (?P<list>.*)$", re.MULTILINE)
+
+
+def wait_for(condition: Callable[[], T], timeout_s: float = 15.0, what: str = "") -> T:
+    """What `condition` returns once it is true; AssertionError when it is not within `timeout_s`."""
+    until = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < until, f"not within {timeout_s} s: {what or condition}"
+        time.sleep(0.02)
+    return value
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody holds now. They are all open at once while they are picked, so no two are the same."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Process:
+    """A command of zmqgossip, its output in files."""
+
+    def __init__(self, directory: Path, name: str, arguments: Sequence[str], **options: Any) -> None:
+        self.name = name
+        self.stdout = directory / f"{name}.stdout"
+        self.stderr = directory / f"{name}.stderr"
+        with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
+            command = [sys.executable, "-m", "zmqgossip", *arguments]
+            self.popen = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options)
+
+    def send(self, number: int) -> None:
+        os.kill(self.popen.pid, number)
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+        self.popen.wait(5)
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Ends it by a signal: exit code, and the seconds that it took."""
+        began = time.monotonic()
+        self.send(number)
+        code = self.popen.wait(10)
+        return code, time.monotonic() - began
+
+    @property
+    def running(self) -> bool:
+        return self.popen.poll() is None
+
+
+class PeerProcess(Process):
+    """A peer, and what it wrote to its output file."""
+
+    def __init__(self, directory: Path, name: str, *arguments: str, port: int = 0, **options: Any) -> None:
+        super().__init__(directory, name, ["peer", "--port", str(port), *arguments], **options)
+        self._directory = directory
+        self._port = port
+
+    @property
+    def port(self) -> int:
+        if not self._port:
+            banner = wait_for(lambda: re.search(r"peer 127\.0\.0\.1:(\d+) ", self.stderr.read_text()), what=f"banner of {self.name}")
+            self._port = int(banner[1])
+        return self._port
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self._directory / f"output_{self.port}.txt"
+
+    def text(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    @property
+    def is_ready(self) -> bool:
+        return READY.search(self.text()) is not None
+
+    def neighbours(self) -> list[str]:
+        """The last list of neighbours that it wrote."""
+        found = NEIGHBOURS.findall(self.text())
+        return [] if not found or found[-1] == "none" else found[-1].split()
+
+    def messages(self) -> list[tuple[str, int]]:
+        """(origin, msg_count) of every message line that others made, in order."""
+        lines = (LINE.match(line) for line in self.text().splitlines())
+        return [(found["origin"], int(found["count"])) for found in lines if found and found["origin"] != self.endpoint]
+
+
+class Network:
+    """Processes of one test in one directory. Use as a context manager: whatever is left at its end is killed by its id."""
+
+    def __init__(self, directory: Path, seeds: int = 4, profile: str = "lan", cluster: str = "test") -> None:
+        self.directory = directory
+        self.profile = profile
+        self.seed_ports = free_ports(seeds)
+        self.processes: list[Process] = []
+        listed = [{"host": "127.0.0.1", "port": port} for port in self.seed_ports]
+        (directory / "config.json").write_text(json.dumps({"cluster": cluster, "seeds": listed}))
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            if process.running:
+                process.send(signal.SIGKILL)
+        for process in self.processes:
+            process.popen.wait(10)
+
+    def add(self, process: T) -> T:
+        self.processes.append(process)  # type: ignore[arg-type]
+        return process
+
+    def start_seed(self, *arguments: str) -> Process:
+        """All seeds in one process, or one with `--only`."""
+        name = f"seed{len(self.processes)}"
+        return self.add(Process(self.directory, name, ["seed", "--profile", self.profile, *arguments]))
+
+    def start_seeds_apart(self) -> list[Process]:
+        """Each seed in a process and a directory of its own, so that one can be ended alone."""
+        started = []
+        for port in self.seed_ports:
+            log_dir = self.directory / f"seed_{port}"
+            log_dir.mkdir(exist_ok=True)
+            started.append(self.start_seed("--only", f"127.0.0.1:{port}", "--log-dir", str(log_dir)))
+        return started
+
+    def start_peer(self, *arguments: str, **options: Any) -> PeerProcess:
+        name = f"peer{len(self.processes)}"
+        return self.add(PeerProcess(self.directory, name, "--profile", self.profile, *arguments, **options))
+
+    def command(self, *arguments: str, timeout_s: float = 20.0) -> subprocess.CompletedProcess[str]:
+        """A command that ends by itself."""
+        command = [sys.executable, "-m", "zmqgossip", *arguments]
+        return subprocess.run(
+            command, cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    def listed(self, seeds: Sequence[int] | None = None, states: Sequence[str] = ("alive", "suspect")) -> list[list[str]]:
+        """What each seed lists now, as sorted endpoints; an empty list for a seed that does not answer."""
+        from zmqgossip.core.types import Endpoint
+        from zmqgossip.runtime.query import ask_seeds
+
+        endpoints = [Endpoint("127.0.0.1", port) for port in (self.seed_ports if seeds is None else seeds)]
+        answers = ask_seeds(endpoints, "test", tombstones=False, timeout_s=2.0)
+        return [
+            sorted(str(member.record.endpoint) for member in answer.members if member.state.name.lower() in states) for answer in answers
+        ]
+
+    def union(self, seeds: Sequence[int] | None = None) -> list[str]:
+        return sorted({endpoint for seed in self.listed(seeds) for endpoint in seed})
+
+
+def wait_until_ready(peers: Sequence[PeerProcess], timeout_s: float = 30.0) -> None:
+    for peer in peers:
+        wait_for(lambda peer=peer: peer.is_ready, timeout_s, f"{peer.name} ready")  # type: ignore[misc]

@@ -1,0 +1,205 @@
+"""`zmqgossip peer`: one peer that publishes its messages, shows what it receives, and stays until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zmqgossip.cli.options import ConfigOption, HostOption, LogDirOption, PortOption, ProfileOption, QuietOption, port as parse_port
+
+if TYPE_CHECKING:
+    from zmqgossip.cli.running import Stop
+    from zmqgossip.core.types import Endpoint, PeerId
+    from zmqgossip.runtime.node import Item, Peer
+    from zmqgossip.settings import Settings
+
+NEIGHBOURS_EVERY_S = 13.0
+CHAT_TOPIC = "chat"
+
+
+def peer(
+    port: PortOption = None,
+    config: ConfigOption = None,
+    profile: ProfileOption = None,
+    host: HostOption = None,
+    announce: Annotated[
+        str | None,
+        typer.Option("--announce", metavar="ADDRESS", help="Address that others reach this peer at, if not --host.", show_default=False),
+    ] = None,
+    publish_port: Annotated[
+        int | None,
+        typer.Option("--publish-port", parser=parse_port, metavar="PORT", help="Port to publish on. [default: any]", show_default=False),
+    ] = None,
+    messages: Annotated[int, typer.Option("--messages", min=0, help="How many messages to publish.")] = 10,
+    every: Annotated[float, typer.Option("--every", min=0.0, help="Seconds between two of them.")] = 5.0,
+    after: Annotated[int, typer.Option("--after", min=0, help="Publish when so many other peers are known to be ready.")] = 1,
+    log_dir: LogDirOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a peer: join through the seeds, link with 4 neighbours, gossip. What is typed is published. Ctrl-C leaves."""
+    from zmqgossip.runtime import report
+    from zmqgossip.runtime.node import Peer
+    from zmqgossip.settings import load, resolve, resolve_host
+
+    if port is None:
+        port = _ask_port()
+    settings = load(config, profile=profile, host=host, log_dir=log_dir)
+    bound_host = resolve_host(settings.host)
+    announced = _announced(bound_host, announce)
+    node = Peer(
+        resolve(settings.seeds),
+        settings.cluster,
+        host=bound_host,
+        port=port,
+        publish_port=publish_port or 0,
+        announce=announced,
+        config=settings.protocol,
+    )
+    try:
+        log = settings.log_dir / f"output_{node.me.port}.txt"
+        report.open_log(None if quiet else sys.stdout, log)
+        _banner(settings, node, bound_host, str(log), quiet)
+        _Run(node, messages, every, after).run()
+    finally:
+        node.close()
+
+
+def _ask_port() -> int:
+    from zmqgossip.cli.errors import Misuse
+
+    if not sys.stdin.isatty():
+        raise Misuse("--port is missing; give one from 1 to 65535, or 0 for any free one")
+    answer: int = typer.prompt("port", value_proc=parse_port, err=True)
+    return answer
+
+
+def _announced(host: str, announce: str | None) -> str:
+    from zmqgossip.cli.errors import Misuse
+    from zmqgossip.settings import resolve_host
+
+    if announce is not None:
+        return resolve_host(announce, "--announce")
+    if host in ("0.0.0.0", "::"):
+        raise Misuse(f"--host {host} is every address of this machine; say with --announce which one others reach it at")
+    return host
+
+
+def _banner(settings: Settings, node: Peer, host: str, log: str, quiet: bool) -> None:
+    from zmqgossip.cli.running import say, say_how_safe
+
+    me = node.me
+    say(f"zmqgossip peer {me.endpoint} (id {me.id.hex()[:8]}), publishing on port {me.publish}; log {log}", quiet)
+    say(f"cluster {settings.cluster!r}, profile {settings.profile}, {len(settings.seeds)} seeds", quiet)
+    say_how_safe([host], quiet)
+    say("next: zmqgossip peers", quiet)
+
+
+class _Run:
+    """The life of the command between the banner and the end."""
+
+    def __init__(self, node: Peer, messages: int, every_s: float, after: int) -> None:
+        self._node = node
+        self._left_to_send = messages
+        self._every_s = every_s
+        self._after = after
+        self._next_message: float | None = None
+        self._next_list = time.monotonic() + NEIGHBOURS_EVERY_S
+        self._neighbours: dict[PeerId, Endpoint] = {}
+        self._typed: list[str] = []
+        self._gone = False
+
+    def run(self) -> None:
+        from zmqgossip.cli.running import Stop
+        from zmqgossip.runtime import report
+
+        with Stop(self._node.wake) as stop:
+            self._node.start(ready_wanted=self._after)
+            if sys.stdin is not None and sys.stdin.isatty():
+                threading.Thread(target=self._read_typed, daemon=True).start()
+            while not stop.asked:
+                self._show(self._node.take(self._sleep_s()))
+                self._act()
+            self._leave(stop)
+            report.write(report.summary(self._node.counters()))
+            self._node.close()
+
+    def _sleep_s(self) -> float:
+        """Until the next message or list is due; readiness and typed lines wake by themselves."""
+        due = self._next_list
+        if self._left_to_send and self._next_message is not None:
+            due = min(due, self._next_message)
+        return max(0.0, due - time.monotonic())
+
+    def _show(self, item: Item | None) -> None:
+        from zmqgossip.core import events
+        from zmqgossip.core.errors import ConfigError
+        from zmqgossip.runtime import report
+
+        if item is None:
+            return
+        for line in report.lines(item, self._node.me.endpoint):
+            report.write(line)
+        match item.what:
+            case events.NeighbourUp(peer=neighbour):
+                self._neighbours[neighbour.id] = neighbour.endpoint
+                self._list(item.at)
+            case events.NeighbourDown(peer=neighbour):
+                self._neighbours.pop(neighbour.id, None)
+                self._list(item.at)
+            case events.Left():
+                self._gone = True
+            case events.WrongCluster(seed=seed, fatal=True):
+                raise ConfigError(f"every seed that answers ({seed}) belongs to another cluster; check `cluster` and `seeds`")
+
+    def _list(self, at: float) -> None:
+        from zmqgossip.runtime import report
+
+        report.write(report.neighbours_line(at, list(self._neighbours.values())))
+
+    def _act(self) -> None:
+        """Publishes what is due, and what was typed; lists the neighbours."""
+        from zmqgossip.runtime.report import PLAIN_TOPIC
+
+        now = time.monotonic()
+        if self._next_message is None and self._node.ready_count >= self._after and (self._node.me.ready or self._after == 0):
+            self._next_message = now
+        if self._left_to_send and self._next_message is not None and self._next_message <= now:
+            self._left_to_send -= 1
+            self._next_message = max(now, self._next_message + self._every_s)
+            self._node.publish(PLAIN_TOPIC, b"")
+        while self._typed:
+            self._publish_typed(self._typed.pop(0))
+        if self._next_list <= now:
+            self._next_list = now + NEIGHBOURS_EVERY_S
+            self._list(time.time())
+
+    def _publish_typed(self, line: str) -> None:
+        from zmqgossip.cli.running import say
+        from zmqgossip.core.errors import PayloadTooLarge
+
+        try:
+            self._node.publish(CHAT_TOPIC, line.encode())
+        except PayloadTooLarge as error:
+            say(f"not published: {error}")
+
+    def _read_typed(self) -> None:
+        """Reads the descriptor itself: a thread that waits inside sys.stdin holds its lock, and Python aborts at the end over that."""
+        rest = b""
+        while chunk := os.read(sys.stdin.fileno(), 4096):
+            *lines, rest = (rest + chunk).split(b"\n")
+            self._typed += [line.decode(errors="replace") for line in lines if line.strip()]
+            self._node.wake()
+
+    def _leave(self, stop: Stop) -> None:
+        """Says goodbye and shows what still comes in until that is done."""
+        from zmqgossip.cli.running import END_S
+
+        until = time.monotonic() + END_S
+        self._node.leave()
+        while not self._gone and time.monotonic() < until:
+            self._show(self._node.take(until - time.monotonic()))

@@ -1,0 +1,120 @@
+"""Every knob of the protocol: its unit, its range and why it stands where it stands.
+
+The default profile keeps the base rule (a probe every 13 s). `lan` is for machines that share a switch or a host.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from zmqgossip.core.errors import ConfigError
+
+
+def _knob(default: Any, low: float, high: float, why: str) -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "why": why})
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolConfig:
+    """All knobs. Durations end in `_s` (seconds), limits in `_max`."""
+
+    liveness_interval_s: float = _knob(13.0, 0.1, 3600, "the base rule: a 1122 to each neighbour every 13 s")
+    reply_timeout_s: float = _knob(5.0, 0.05, 600, "a 1144 later than this is a miss; shorter than the interval")
+    misses_max: int = _knob(3, 1, 100, "the base rule: three consecutive misses")
+    knock_timeout_s: float = _knob(1.0, 0.05, 60, "a TCP connect that hangs says nothing, so waiting longer teaches nothing")
+
+    presence_interval_s: float = _knob(13.0, 0.2, 3600, "one renewal a liveness interval; jittered downwards only, or leases would tear")
+    presence_jitter: float = _knob(0.2, 0.0, 0.9, "share of the interval; spreads renewals of peers that started together")
+    lease_intervals: int = _knob(4, 2, 100, "three renewals in a row may be lost before a peer is gone from a list")
+
+    neighbours_dialled: int = _knob(4, 1, 64, "four random neighbours, the base rule")
+    neighbours_max: int = _knob(12, 1, 256, "with those that dialled us: mean degree is about twice the dialled")
+    link_timeout_s: float = _knob(5.0, 0.1, 600, "from dialling to up both ways; several round trips and one slow start")
+    hello_interval_s: float = _knob(1.0, 0.05, 60, "a HELLO is said again after this, in case the ROUTER dropped it")
+    ready_grace_s: float = _knob(2.0, 0.0, 600, "one link up for this long is ready, even if others still come up")
+    redial_min_s: float = _knob(1.0, 0.05, 600, "first back-off after a link that failed")
+    redial_max_s: float = _knob(60.0, 0.1, 3600, "last back-off: flaps must not cost more than a probe")
+    refill_interval_s: float = _knob(1.0, 0.05, 60, "how often a peer short of neighbours or of news asks its seeds")
+
+    seed_timeout_s: float = _knob(2.0, 0.05, 60, "a seed that has not answered by then is replaced by another")
+    reconnect_min_s: float = _knob(0.25, 0.01, 60, "first retry of a connection that dropped; doubles up to the presence interval")
+    leave_timeout_s: float = _knob(0.4, 0.0, 60, "how long a leaving peer waits for its LEAVE to be heard; the end takes 1 s at most")
+    sample_max: int = _knob(64, 1, 512, "members in one answer: joining costs the same at 10 and at 100,000 peers")
+    page_max: int = _knob(256, 1, 512, "members in one page of a list: a page stays far below a frame's limit")
+
+    dials_per_s: int = _knob(20, 1, 10000, "dial-backs a second a seed; registrations beyond wait in a queue")
+    dials_queued_max: int = _knob(4096, 1, 1_000_000, "registrations that wait for their dial-back")
+    dial_timeout_s: float = _knob(1.0, 0.05, 60, "one attempt to dial a registering peer back")
+    dial_attempts: int = _knob(3, 1, 20, "after three failures the peer is told UNREACHABLE")
+    verify: bool = _knob(True, 0, 1, "a seed checks a dead report itself; false gives the bare rule")
+    verify_probes: int = _knob(3, 1, 20, "a seed's own probes to a peer that was reported dead")
+    verify_window_s: float = _knob(6.0, 0.1, 600, "those probes and their answers fit in here")
+    several_accused: int = _knob(3, 2, 1000, "so many unreachable at once point at the seed's own network")
+    several_window_s: float = _knob(10.0, 0.1, 600, "what counts as at once")
+
+    message_bytes_max: int = _knob(60_000, 1, 65_000, "payload and topic of one message; a frame holds 64 KiB")
+    segment_bytes_max: int = _knob(65_536, 1024, 65_536, "body of a segment: copies decide the cost beyond")
+    members_max: int = _knob(100_000, 10, 10_000_000, "entries of a table of members, the living and the dead")
+    tombstones_max: int = _knob(10_000, 1, 10_000_000, "dead and left entries kept, so that old news does not revive them")
+    tombstone_s: float = _knob(86_400.0, 1.0, 10_000_000, "how long a dead or left entry is kept")
+    streams_max: int = _knob(10_000, 1, 10_000_000, "streams whose numbers are remembered")
+    ranges_max: int = _knob(1_024, 2, 1_000_000, "islands of numbers beyond a gap, a stream")
+    epoch_ahead_max_s: float = _knob(86_400.0, 1.0, 10_000_000, "a start time further in the future is a lie or a broken clock")
+
+    advertise_networks: tuple[str, ...] = ()
+    """CIDR networks that a peer may announce an address of, though its connection comes from elsewhere."""
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            if "low" not in knob.metadata:
+                continue
+            _check_range(knob.name, getattr(self, knob.name), knob.metadata["low"], knob.metadata["high"])
+        for network in self.advertise_networks:
+            _check_network(network)
+        if self.reply_timeout_s >= self.liveness_interval_s:
+            raise ConfigError("reply_timeout_s must be shorter than liveness_interval_s", "reply_timeout_s")
+        if self.neighbours_max < self.neighbours_dialled:
+            raise ConfigError("neighbours_max must not be smaller than neighbours_dialled", "neighbours_max")
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds that a seed keeps a peer that does not renew its presence."""
+        return self.presence_interval_s * self.lease_intervals
+
+    @property
+    def late_s(self) -> float:
+        """A turn that comes later than this judges nobody: the node itself was away."""
+        return self.reply_timeout_s / 2
+
+
+def _check_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not a network such as 10.0.0.0/8: {error}", "advertise_networks") from None
+
+
+def _check_range(name: str, value: object, low: float, high: float) -> None:
+    if not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigError(f"{name} is {value!r}; it must be from {low:g} to {high:g}", name)
+
+
+DEFAULT = ProtocolConfig()
+LAN = replace(
+    DEFAULT,
+    liveness_interval_s=1.0,
+    reply_timeout_s=0.5,
+    presence_interval_s=2.0,
+    link_timeout_s=2.0,
+    hello_interval_s=0.5,
+    refill_interval_s=0.5,
+    redial_min_s=0.5,
+    redial_max_s=10.0,
+    seed_timeout_s=1.0,
+    verify_window_s=1.5,
+)
+PROFILES = {"default": DEFAULT, "lan": LAN}
+KNOCK_DELAYS_S = (0.0, 0.05, 0.15)
+"""When a neighbour whose TCP connection dropped is knocked at: three refusals in a row cannot be a listener's restart of a few ms."""

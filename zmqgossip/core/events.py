@@ -1,0 +1,228 @@
+"""What the user of a node is told. Frozen, one class a kind of news (msgspec's classes, because thirty dataclasses would
+cost each start 18 ms); `runtime/report` puts them into words.
+
+`at` is nowhere here: the body stamps an event when it takes it out of the outbox.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from zmqgossip.core.messages import Evidence, Why
+from zmqgossip.core.types import Endpoint, PeerRecord, PeerState
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The root of all events."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name."""
+        return msgspec.structs.asdict(self)
+
+
+# -- members --------------------------------------------------------------------------------------------------------------
+
+
+class PeerJoined(Event, frozen=True):
+    peer: PeerRecord
+
+
+class PeerReady(Event, frozen=True):
+    """What is published from now on reaches it."""
+
+    peer: PeerRecord
+
+
+class PeerSuspected(Event, frozen=True):
+    peer: PeerRecord
+
+
+class PeerDead(Event, frozen=True):
+    peer: PeerRecord
+
+
+class PeerLeft(Event, frozen=True):
+    peer: PeerRecord
+
+
+# -- this peer ------------------------------------------------------------------------------------------------------------
+
+
+class SeedAccepted(Event, frozen=True):
+    """A seed lists this peer, `total` with it."""
+
+    seed: Endpoint
+    total: int
+
+
+class SeedLost(Event, frozen=True):
+    """A seed does not answer, or its connection dropped; another is asked and this one is tried again."""
+
+    seed: Endpoint
+    why: str
+
+
+class NoSeed(Event, frozen=True):
+    """No configured seed answers. The peer goes on with what it knows and keeps trying."""
+
+    seeds: tuple[Endpoint, ...]
+
+
+class WrongCluster(Event, frozen=True):
+    """A seed belongs to another cluster. `fatal` when no configured seed gave another answer since the start."""
+
+    seed: Endpoint
+    fatal: bool
+
+
+class VersionRefused(Event, frozen=True):
+    """Somebody speaks another major version of the protocol."""
+
+    remote: str
+    theirs: str
+    ours: str
+
+
+class RegistrationRefused(Event, frozen=True):
+    """A seed will not list this peer."""
+
+    seed: Endpoint
+    why: Why
+    address: Endpoint
+    text: str
+
+
+class NeighbourUp(Event, frozen=True):
+    """A link is up both ways."""
+
+    peer: PeerRecord
+    dialled: bool
+
+
+class NeighbourDown(Event, frozen=True):
+    peer: PeerRecord
+    why: str
+
+
+class ProbeReceived(Event, frozen=True):
+    """`<1122> <timestamp> <port>`, with who sent it."""
+
+    sender: Endpoint
+    timestamp: float
+    port: int
+
+
+class ReplyReceived(Event, frozen=True):
+    """`<1144> <timestamp> <sender port> <own port>`, with who sent it."""
+
+    sender: Endpoint
+    timestamp: float
+    sender_port: int
+    own_port: int
+
+
+class ProbeMissed(Event, frozen=True):
+    """A neighbour did not answer in time; `misses` in a row."""
+
+    peer: PeerRecord
+    misses: int
+    misses_max: int
+
+
+class NeighbourReported(Event, frozen=True):
+    """This peer reported a neighbour dead to the seeds."""
+
+    peer: PeerRecord
+    evidence: Evidence
+    misses: int
+
+
+class VerdictHeard(Event, frozen=True):
+    """What a seed decided of a peer that this one reported."""
+
+    seed: Endpoint
+    peer: PeerRecord
+    state: PeerState
+
+
+class Refuted(Event, frozen=True):
+    """This peer was called dead, and answered with a newer record."""
+
+    revision: int
+
+
+class Ready(Event, frozen=True):
+    """A message published anywhere from now on reaches this peer. `links` are up both ways."""
+
+    links: int
+
+
+class Left(Event, frozen=True):
+    """The leave is done: `heard` of `told` neighbours and seeds confirmed it."""
+
+    heard: int
+    told: int
+
+
+# -- a seed ---------------------------------------------------------------------------------------------------------------
+
+
+class Connected(Event, frozen=True):
+    """A client's connection was let in."""
+
+    address: str
+
+
+class RegistrationReceived(Event, frozen=True):
+    peer: PeerRecord
+    address: str
+
+
+class PeerListed(Event, frozen=True):
+    """The dial-back went well: the peer is handed out from now on."""
+
+    peer: PeerRecord
+    total: int
+
+
+class PeerNotListed(Event, frozen=True):
+    peer: PeerRecord
+    why: Why
+    text: str
+
+
+class DeadReportReceived(Event, frozen=True):
+    """`reporter` is where the report came from."""
+
+    peer: PeerRecord
+    reporter: str
+    evidence: Evidence
+    misses: int
+
+
+class PeerCleared(Event, frozen=True):
+    """The seed's own probes were answered: the reporter's link is at fault."""
+
+    peer: PeerRecord
+    answered: int
+    asked: int
+
+
+class PeerHeld(Event, frozen=True):
+    """Several cannot be reached at once: none is removed before its lease ends."""
+
+    peer: PeerRecord
+    unreachable: int
+
+
+class PeerRemoved(Event, frozen=True):
+    peer: PeerRecord
+    why: str
+    total: int
+
+
+class LeaveReceived(Event, frozen=True):
+    peer: PeerRecord
+    total: int

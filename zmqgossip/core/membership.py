@@ -1,0 +1,196 @@
+"""What this peer holds of others, what they hold of it, and what follows from a change of either.
+
+Of itself a peer tells the truth; of others it gives hints. So ALIVE and LEFT count only from their owner, a DEAD about one's own
+neighbour is checked by one's own probes, and a peer that hears of its own death answers with a newer record.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from zmqgossip.core.accusations import Accusations
+from zmqgossip.core.events import Ready, Refuted, VerdictHeard
+from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.liveness import Liveness
+from zmqgossip.core.members import Members
+from zmqgossip.core.messages import Evidence, Notice, Verdict
+from zmqgossip.core.node import Node
+from zmqgossip.core.overlay import LINK_DUE, Overlay
+from zmqgossip.core.presence import Presence
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState
+from zmqgossip.core.view import Link, LinkState, View
+from zmqgossip.core.wire import REVISION_MAX
+
+REVISIONS_AHEAD_MAX = 1000
+"""How far another's word may be ahead of the record held: refutations that did not get here. More is forged."""
+REFUTE_GAP_S = 1.0
+"""A liar who says again and again that this peer is dead must not make it shout at wire speed."""
+_WHY_LOST = {Evidence.REFUSED: "connects are refused", Evidence.REPLACED: "somebody else lives at its address"}
+
+
+class Membership:
+    """One peer's place among the others.
+
+    Attributes:
+        me: this peer's own record, as others should hold it.
+    """
+
+    def __init__(
+        self,
+        me: PeerRecord,
+        node: Node,
+        view: View,
+        members: Members,
+        gossip: Gossip,
+        liveness: Liveness,
+        overlay: Overlay,
+        presence: Presence,
+    ) -> None:
+        self.me = me
+        self.announced = False
+        self._refuted_at: float | None = None
+        self._node = node
+        self._view = view
+        self._members = members
+        self._gossip = gossip
+        self._liveness = liveness
+        self._overlay = overlay
+        self._presence = presence
+        self._accusations = Accusations(node, members)
+
+    # -- what others should know of this peer -----------------------------------------------------------------------------
+
+    def link_came_up(self, link: Link, now: float) -> None:
+        self._liveness.watch(link, now)
+        self.check_ready(now)
+        if not self.announced:
+            self._announce(now)
+
+    def check_ready(self, now: float) -> None:
+        if not self.me.ready and self._overlay.is_ready(now):
+            self.me = replace(self.me, ready=True)
+            self._node.outbox.event(Ready(self._view.up_count))
+            self._announce(now)
+
+    def _announce(self, now: float) -> None:
+        """Tells everybody who this peer is and how it stands."""
+        if self._overlay.stopped:
+            return
+        self.announced = self._view.up_count > 0  # said to nobody, it must be said again when a link comes up
+        self._gossip.announce(self.me, self.me, PeerState.ALIVE)
+        self._presence.renew_all(self.me, self._view.up_count, now)
+
+    def refute(self, epoch: int, revision: int, now: float) -> None:
+        """Somebody holds this peer dead: it answers with a newer record, unless the verdict was about an older one."""
+        if self._overlay.stopped or epoch != self.me.epoch or not self.me.revision <= revision < REVISION_MAX:
+            return
+        if self._refuted_at is not None and now - self._refuted_at < REFUTE_GAP_S:
+            self._node.counters.add("dropped.refuted_just_now")
+            return
+        self._refuted_at = now
+        self.me = replace(self.me, revision=revision + 1)
+        self._node.outbox.event(Refuted(revision + 1))
+        self._node.counters.add("refuted")
+        self._announce(now)
+
+    # -- what this peer knows of others -----------------------------------------------------------------------------------
+
+    def learn(self, record: PeerRecord, state: PeerState, now: float) -> None:
+        self._members.learn(record, state, self._node.wall(now))
+
+    def speaks(self, record: PeerRecord, now: float) -> None:
+        """A peer has shown by a handshake that it lives."""
+        self._accusations.heard_of(record.id)
+        self.learn(record, PeerState.ALIVE, now)
+
+    def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
+        """A membership change that came as gossip."""
+        record, state = notice.record, notice.state
+        if self._node.is_in_future(record.epoch, now):
+            self._node.counters.add("dropped.epoch")
+        elif record.id == self.me.id:
+            if state in (PeerState.DEAD, PeerState.SUSPECT):
+                self.refute(record.epoch, record.revision, now)
+        elif state is PeerState.DEAD:
+            link = self._view.by_peer(record.id)
+            if link is not None and link.state is LinkState.UP:
+                self._node.counters.add("dropped.hint_about_neighbour")  # our own probes know better
+            elif self._is_plausible(record):
+                self.learn(record, state, now)
+        elif origin != record.id:
+            self._node.counters.add("dropped.not_the_owner")
+        elif state is PeerState.LEFT:
+            self.has_left(record, now)
+        else:
+            self.speaks(record, now)
+            self._overlay.fill(self.me, now)
+
+    def _is_plausible(self, record: PeerRecord) -> bool:
+        """Whether somebody else's word on a death is taken: of a life that is known here, and of a record its owner can still exceed."""
+        held = self._members.get(record.id)
+        if held is None or held.record.epoch != record.epoch or record.revision > held.record.revision + REVISIONS_AHEAD_MAX:
+            self._node.counters.add("dropped.hint_about_unknown_life")
+            return False
+        return True
+
+    def learn_candidate(self, record: PeerRecord, now: float) -> None:
+        """Hearsay of somebody to dial: taken only of those who are not known here."""
+        if self._members.get(record.id) is None and not self._node.is_in_future(record.epoch, now):
+            self.learn(record, PeerState.ALIVE, now)
+
+    def on_leave(self, link: Link, record: PeerRecord, last: int, now: float) -> None:
+        """A neighbour says on its link that it goes, `last` being its last segment.
+
+        The DEALER may be faster than the SUB: what is still on its way there is waited for, or nobody would pass it on.
+        """
+        if self._gossip.streams.of(record.id, record.epoch).highest >= last:
+            self.has_left(record, now)
+            return
+        self._accusations.heard_of(record.id)
+        self.learn(record, PeerState.LEFT, now)
+        link.leaving = True
+        self._node.timers.set((LINK_DUE, link.key), now + self._node.config.leave_timeout_s)
+
+    def has_left(self, record: PeerRecord, now: float) -> None:
+        """A peer says that it goes, and all that it published is here."""
+        self._accusations.heard_of(record.id)
+        self.learn(record, PeerState.LEFT, now)
+        link = self._view.by_peer(record.id)
+        if link is not None:
+            link.theirs = b""  # no BYE to somebody who goes
+            self.lose(link, "left", now)
+
+    def lose(self, link: Link, why: str, now: float) -> None:
+        """A link ends, and another takes its place."""
+        self._liveness.forget(link)
+        self._overlay.drop(link, why, now, failed=True)
+        self.announced = self.announced and self._view.up_count > 0
+        self._overlay.fill(self.me, now)
+
+    # -- the dead ---------------------------------------------------------------------------------------------------------
+
+    def judge(self, link: Link, evidence: Evidence | None, now: float) -> None:
+        """A neighbour has failed, if there is evidence: report it and replace it."""
+        if evidence is None:
+            return
+        report = self._accusations.accuse(self.me, link, evidence, now)
+        self._presence.tell_all(report, now)
+        if evidence is not Evidence.MISSES:
+            self._gossip.announce(self.me, link.peer, PeerState.DEAD)
+        self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)
+
+    def on_verdict(self, seed: Endpoint, body: Verdict, now: float) -> None:
+        """A seed has decided on a report."""
+        if self._accusations.on_verdict(body, now):
+            self._gossip.announce(self.me, body.target, PeerState.DEAD)
+        if body.state is not PeerState.SUSPECT:
+            self._node.outbox.event(VerdictHeard(seed, body.target, body.state))
+
+    def verdict_due(self, key: int, now: float) -> None:
+        """No seed has decided in time: this peer's own word stands."""
+        if self._view.up_count == 0:  # who hears nobody is the one cut off
+            self._accusations.postpone(key, now)
+            return
+        dead = self._accusations.due(key, now)
+        if dead is not None:
+            self._gossip.announce(self.me, dead, PeerState.DEAD)

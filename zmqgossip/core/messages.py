@@ -1,0 +1,323 @@
+"""What nodes say to one another: one class a message code, and the one table of all codes.
+
+A class is the body of its frame, in the order of its fields. `wire` turns it into bytes. Later minor versions append fields
+with defaults and codes; what a decoder does not know it ignores.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from zmqgossip.core.types import Count, Host, Member, PeerId, PeerRecord, PeerState, Port, Timestamp
+
+
+class Code(IntEnum):
+    """All message codes. The four of the base protocol keep their numbers; the others fill the family around them."""
+
+    REGISTER = 1100
+    REGISTERED = 1101
+    LIST = 1102
+    LISTED = 1103
+    PRESENCE = 1104
+    PRESENT = 1105
+    UNKNOWN_PEER = 1106
+    NOT_LISTED = 1107
+    REPORT = 1108
+    VERDICT = 1109
+    LEAVE = 1110
+    LEAVE_HEARD = 1111
+    HELLO = 1120
+    WELCOME = 1121
+    PROBE = 1122
+    REFUSED = 1123
+    UNKNOWN_LINK = 1124
+    BYE = 1125
+    LINK_UP = 1126
+    CHECK = 1127
+    CHECKED = 1128
+    GOSSIP = 1133
+    REPLY = 1144
+    PROPAGATED = 1155
+    WRONG_CLUSTER = 1190
+    WRONG_VERSION = 1191
+
+
+class Why(IntEnum):
+    """Why a seed does not list, or a peer does not link."""
+
+    FULL = 1
+    NOT_ME = 2
+    TOMBSTONE = 3
+    UNREACHABLE = 4
+    ADDRESS = 5
+    EPOCH = 6
+    BUSY = 7
+
+
+class Evidence(IntEnum):
+    """What a dead report rests on."""
+
+    MISSES = 1
+    REFUSED = 2
+    REPLACED = 3  # somebody else answers at its address
+
+
+Nonce = Annotated[bytes, Meta(min_length=8, max_length=8)]
+TEXT_MAX = 200
+Text = Annotated[str, Meta(max_length=TEXT_MAX)]
+Members = Annotated[list[Member], Meta(max_length=1024)]
+Records = Annotated[list[PeerRecord], Meta(max_length=1024)]
+
+
+class Body(msgspec.Struct, frozen=True, array_like=True):
+    """The root of all bodies that travel between a DEALER and a ROUTER, or on a topic of one link."""
+
+    code: ClassVar[Code]
+
+
+# -- peers and seeds ------------------------------------------------------------------------------------------------------
+
+
+class Register(Body, frozen=True, array_like=True):
+    """A peer asks a seed to list it."""
+
+    code = Code.REGISTER
+    record: PeerRecord
+
+
+class Registered(Body, frozen=True, array_like=True):
+    """The seed's answer, at once with listed false, and again when the dial-back went well.
+
+    `ticket` goes back with presence updates and the leave: nobody else can speak for this peer. `total` counts all listed.
+    """
+
+    code = Code.REGISTERED
+    listed: bool
+    ticket: Nonce
+    total: Count
+    sample: Members
+
+
+class NotListed(Body, frozen=True, array_like=True):
+    """The seed will not list the peer: its address, its epoch, or its ports cannot be reached."""
+
+    code = Code.NOT_LISTED
+    why: Why
+    host: Host
+    port: Port
+    text: Text
+
+
+class List(Body, frozen=True, array_like=True):
+    """Anybody asks for a page of a seed's list: ids above `after`, in their order. `tombstones`: the dead and the left instead."""
+
+    code = Code.LIST
+    after: PeerId
+    limit: Count
+    tombstones: bool = False
+
+
+class Listed(Body, frozen=True, array_like=True):
+    """A page. `total` counts the whole list, `more` says whether ids above the last one here are left."""
+
+    code = Code.LISTED
+    total: Count
+    more: bool
+    members: Members
+
+
+class Presence(Body, frozen=True, array_like=True):
+    """A peer renews its lease and says how it is."""
+
+    code = Code.PRESENCE
+    record: PeerRecord
+    ticket: Nonce
+    links: Count
+
+
+class Present(Body, frozen=True, array_like=True):
+    code = Code.PRESENT
+    total: Count
+    sample: Members
+
+
+class UnknownPeer(Body, frozen=True, array_like=True):
+    """The seed does not list this id. `revision` is that of a tombstone which a newer record must exceed, 0 without one."""
+
+    code = Code.UNKNOWN_PEER
+    epoch: Count
+    revision: Count
+
+
+class Report(Body, frozen=True, array_like=True):
+    """A neighbour is dead, says a peer. `age_s` is how long ago it last gave a sign of life."""
+
+    code = Code.REPORT
+    reporter: PeerId
+    target: PeerRecord
+    evidence: Evidence
+    misses: Count
+    age_s: Timestamp
+
+
+class Verdict(Body, frozen=True, array_like=True):
+    """What the seed holds of a reported peer: SUSPECT while it checks, then DEAD, or ALIVE (the reporter's link is at fault)."""
+
+    code = Code.VERDICT
+    target: PeerRecord
+    state: PeerState
+
+
+class Leave(Body, frozen=True, array_like=True):
+    """A peer goes on purpose. `last` is the number of its last segment. To a seed with its ticket, to a neighbour with the link."""
+
+    code = Code.LEAVE
+    record: PeerRecord
+    ticket: Nonce
+    last: Count
+
+
+class LeaveHeard(Body, frozen=True, array_like=True):
+    code = Code.LEAVE_HEARD
+
+
+# -- neighbours -----------------------------------------------------------------------------------------------------------
+
+
+class Hello(Body, frozen=True, array_like=True):
+    """A peer wants a link with `target`. `nonce` names the link at the sender; `modes` are the security modes it offers."""
+
+    code = Code.HELLO
+    record: PeerRecord
+    target: PeerId
+    nonce: Nonce
+    modes: Annotated[list[Text], Meta(max_length=16)]
+
+
+class Welcome(Body, frozen=True, array_like=True):
+    """The link stands. `nonce` names it at the sender, `yours` is the one that HELLO brought."""
+
+    code = Code.WELCOME
+    record: PeerRecord
+    nonce: Nonce
+    yours: Nonce
+    mode: Text
+
+
+class Refused(Body, frozen=True, array_like=True):
+    """No link, and why; `candidates` are others to try."""
+
+    code = Code.REFUSED
+    why: Why
+    epoch: Count
+    revision: Count
+    candidates: Records
+
+
+class Bye(Body, frozen=True, array_like=True):
+    """The link is given up; the peer lives. `link` is the receiver's nonce."""
+
+    code = Code.BYE
+    link: Nonce
+    text: Text
+
+
+class UnknownLink(Body, frozen=True, array_like=True):
+    """No such link here: the answer to a probe on a link that was given up, and who says so."""
+
+    code = Code.UNKNOWN_LINK
+    link: Nonce
+    id: PeerId
+
+
+class LinkUp(Body, frozen=True, array_like=True):
+    """Published on the topic of one link: the path of gossip works up to here."""
+
+    code = Code.LINK_UP
+    nonce: Nonce
+
+
+class Probe(Body, frozen=True, array_like=True):
+    """`<1122> <timestamp> <port>`; `link` is the receiver's nonce, `probe` comes back with the reply."""
+
+    code = Code.PROBE
+    timestamp: Timestamp
+    port: Port
+    link: Nonce
+    probe: Nonce
+
+
+class Reply(Body, frozen=True, array_like=True):
+    """`<1144> <timestamp> <sender port> <own port>`: the probe's timestamp and port, and the port of who answers."""
+
+    code = Code.REPLY
+    timestamp: Timestamp
+    sender_port: Port
+    own_port: Port
+    probe: Nonce
+
+
+class Check(Body, frozen=True, array_like=True):
+    """A seed asks whoever listens at a registered address who it is."""
+
+    code = Code.CHECK
+    nonce: Nonce
+
+
+class Checked(Body, frozen=True, array_like=True):
+    code = Code.CHECKED
+    record: PeerRecord
+    nonce: Nonce
+
+
+class WrongCluster(Body, frozen=True, array_like=True):
+    """A seed's only answer to a foreign cluster's hash. It says nothing of its own."""
+
+    code = Code.WRONG_CLUSTER
+
+
+class WrongVersion(Body, frozen=True, array_like=True):
+    """The answer to a newer major version, in the layout of the answerer's own."""
+
+    code = Code.WRONG_VERSION
+    major: Count
+    minor: Count
+
+
+BODIES: tuple[type[Body], ...] = (
+    Register, Registered, NotListed, List, Listed, Presence, Present, UnknownPeer, Report, Verdict, Leave, LeaveHeard,
+    Hello, Welcome, Refused, Bye, UnknownLink, LinkUp, Probe, Reply, Check, Checked, WrongCluster, WrongVersion,
+)  # fmt: skip
+"""All bodies of frames between DEALER and ROUTER; GOSSIP and PROPAGATED are segments, below."""
+
+
+# -- gossip ---------------------------------------------------------------------------------------------------------------
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """One application message inside a segment: Unix time of its making, topic, payload."""
+
+    sent_at: Timestamp
+    topic: Text
+    payload: bytes
+
+
+class Messages(msgspec.Struct, frozen=True, array_like=True):
+    """The body of a segment of messages. Host and port are the origin's; `first` is the msg_count of the first message, from 1."""
+
+    host: Host
+    port: Port
+    first: Annotated[int, Meta(ge=1)]
+    messages: Annotated[list[Message], Meta(min_length=1)]
+
+
+class Notice(msgspec.Struct, frozen=True, array_like=True):
+    """One membership change as gossip: what the origin holds of `record`. ALIVE and LEFT count only from the record's owner."""
+
+    record: PeerRecord
+    state: PeerState
+    last: Count = 0

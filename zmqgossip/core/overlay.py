@@ -1,0 +1,249 @@
+"""Whom a peer is linked with: dialling, the handshake, link up, replacement, leaving.
+
+A peer dials until it has four links of its own making, and takes more from others up to a limit. Each end of a link has a DEALER
+to the other's ROUTER and a SUB to the other's XPUB:
+
+    dialler                         acceptor
+    HELLO(nonce a)      ------->    makes the link, dials back, subscribes to L + own id + a
+                        <-------    WELCOME(nonce b, a)
+    subscribes to L + own id + b
+    both: my link topic was seen -> publish LINK_UP on it;  LINK_UP came -> what the other publishes reaches me
+
+When two HELLOs cross, both ends hold both nonces already, so each answers with the link that it has; the smaller id counts as
+the dialler. Nobody is called dead here: that is `liveness` and the seeds.
+"""
+
+from __future__ import annotations
+
+from zmqgossip.core.events import NeighbourDown, NeighbourUp
+from zmqgossip.core.members import Members
+from zmqgossip.core.messages import Bye, Hello, LinkUp, Refused, Welcome, Why
+from zmqgossip.core.node import Node
+from zmqgossip.core.outbox import Route
+from zmqgossip.core.types import PeerId, PeerRecord, PeerState
+from zmqgossip.core.view import Link, LinkState, View
+from zmqgossip.core.wire import TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
+
+LINK_DUE = "link due"
+HELLO_DUE = "hello"
+REDIAL = "redial"
+REOPEN = "reopen"
+READY_DUE = "ready"
+MODE_PLAIN = "plain"
+CANDIDATES_MAX = 16
+"""Candidates handed out with a refusal: enough to find four that are not full, in a small frame."""
+
+
+class Overlay:
+    """The links of one peer."""
+
+    __slots__ = ("_failures", "_first_up_at", "_members", "_node", "_view", "stopped")
+
+    def __init__(self, node: Node, view: View, members: Members) -> None:
+        self._node = node
+        self._view = view
+        self._members = members
+        self._failures: dict[PeerId, tuple[int, float]] = {}  # in a row, and not before when to try again
+        self._first_up_at: float | None = None
+        self.stopped = False
+
+    # -- dialling ---------------------------------------------------------------------------------------------------------
+
+    def fill(self, me: PeerRecord, now: float) -> None:
+        """Dials random members until as many links as wanted are of this peer's making."""
+        if self.stopped:
+            return
+        wanted = self._node.config.neighbours_dialled - self._view.dialled_count
+        wanted = min(wanted, self._node.config.neighbours_max - len(self._view))
+        if wanted <= 0:
+            return
+        candidates, waits_until = self._candidates(me, now)
+        for record in self._node.rng.sample(candidates, min(wanted, len(candidates))):
+            self._dial(me, record, now)
+        if len(candidates) < wanted and waits_until is not None:
+            self._node.timers.set((REDIAL, 0), waits_until)
+
+    def _candidates(self, me: PeerRecord, now: float) -> tuple[list[PeerRecord], float | None]:
+        """Living members without a link, and when the first of those that failed lately may be tried again."""
+        candidates: list[PeerRecord] = []
+        waits_until: float | None = None
+        for member in self._members.living():
+            record = member.record
+            if record.id == me.id or self._view.by_peer(record.id) is not None:
+                continue
+            not_before = self._failures.get(record.id, (0, now))[1]
+            if not_before <= now:
+                candidates.append(record)
+            elif waits_until is None or not_before < waits_until:
+                waits_until = not_before
+        return candidates, waits_until
+
+    def _dial(self, me: PeerRecord, record: PeerRecord, now: float) -> None:
+        link = Link(self._node.new_key(), record, self._node.nonce(), dialled=True, since=now)
+        self._view.add(link)
+        self._node.outbox.open(link.key, record.endpoint)
+        self._node.timers.set((LINK_DUE, link.key), now + self._node.config.link_timeout_s)
+
+    def on_connected(self, me: PeerRecord, link: Link, now: float) -> None:
+        link.connected = True
+        link.disconnected_at = None
+        if link.state is LinkState.DIALLING:
+            self.hello(me, link, now)
+
+    def hello(self, me: PeerRecord, link: Link, now: float) -> None:
+        """Says HELLO, and again after a while: the ROUTER at the other end may have dropped it."""
+        if link.state is LinkState.DIALLING and link.connected:
+            self._node.ask(link.key, Hello(me, link.peer.id, link.mine, [MODE_PLAIN]))
+            self._node.timers.set((HELLO_DUE, link.key), now + self._node.config.hello_interval_s)
+
+    def on_disconnected(self, link: Link, now: float) -> bool:
+        """A link's DEALER lost its connection, or found nobody. Whether the link is kept: then the DEALER is made anew soon."""
+        if link.state is LinkState.DIALLING:
+            self.drop(link, "nobody listens", now, failed=True)
+            return False
+        if link.connected:
+            link.disconnected_at = now
+        link.connected = False
+        delay = self._node.config.reconnect_min_s * (0.5 + self._node.rng.random())
+        self._node.timers.set((REOPEN, link.key), now + delay)
+        return True
+
+    def reopen(self, link: Link) -> None:
+        if not link.connected:
+            self._node.outbox.open(link.key, link.peer.endpoint)
+
+    # -- the handshake ----------------------------------------------------------------------------------------------------
+
+    def on_hello(self, me: PeerRecord, hello: Hello, route: Route, exchange: int, now: float) -> Link | None:
+        """Answers a HELLO: with WELCOME and a link, or with the reason why not."""
+        refusal = self._refusal(me, hello)
+        if refusal is not None:
+            self._node.answer(route, refusal, exchange)
+            self._node.counters.add(f"hello.{refusal.why.name.lower()}")
+            return None
+        link = self._view.by_peer(hello.record.id)
+        if link is not None and link.state is not LinkState.DIALLING and link.theirs != hello.nonce:
+            self.drop(link, "begun anew by the neighbour", now)
+            link = None
+        if link is None:
+            link = self._accept(me, hello, now)
+        elif link.state is LinkState.DIALLING:  # two HELLOs crossed
+            link.dialled = me.id < hello.record.id
+            link.theirs = hello.nonce
+            link.peer = hello.record
+            self._subscribe(me, link)
+        self._node.answer(route, Welcome(me, link.mine, hello.nonce, MODE_PLAIN), exchange)
+        return link
+
+    def _refusal(self, me: PeerRecord, hello: Hello) -> Refused | None:
+        """Why not, if not."""
+        held = self._members.get(hello.record.id)
+        if hello.target != me.id or hello.record.id == me.id:
+            return Refused(Why.NOT_ME, 0, 0, [])
+        if held is not None and held.state in (PeerState.DEAD, PeerState.LEFT) and hello.record.order <= held.record.order:
+            return Refused(Why.TOMBSTONE, held.record.epoch, held.record.revision, [])
+        if self._view.by_peer(hello.record.id) is None and (self.stopped or len(self._view) >= self._node.config.neighbours_max):
+            return Refused(Why.FULL, 0, 0, self._some_members(me, hello.record.id))
+        return None
+
+    def _some_members(self, me: PeerRecord, asker: PeerId) -> list[PeerRecord]:
+        records = [member.record for member in self._members.living() if member.record.id not in (me.id, asker)]
+        return self._node.rng.sample(records, min(CANDIDATES_MAX, len(records)))
+
+    def _accept(self, me: PeerRecord, hello: Hello, now: float) -> Link:
+        link = Link(self._node.new_key(), hello.record, self._node.nonce(), dialled=False, since=now)
+        link.theirs = hello.nonce
+        self._view.add(link)
+        self._node.outbox.open(link.key, hello.record.endpoint)
+        self._node.timers.set((LINK_DUE, link.key), now + self._node.config.link_timeout_s)
+        self._subscribe(me, link)
+        return link
+
+    def _subscribe(self, me: PeerRecord, link: Link) -> None:
+        """Subscribes to what the neighbour publishes; the link topic last, so that it vouches for the others."""
+        link.state = LinkState.LINKING
+        self._node.timers.cancel((HELLO_DUE, link.key))
+        topics = (TOPIC_DIGEST, TOPIC_GOSSIP, link_topic(me.id, link.theirs))
+        self._node.outbox.subscribe(link.key, link.peer.publish_endpoint, topics)
+
+    def on_welcome(self, me: PeerRecord, link: Link, welcome: Welcome) -> bool:
+        """Whether the other end took the link by this. A second WELCOME of the same link changes nothing."""
+        if welcome.yours != link.mine or welcome.record.id != link.peer.id or link.state is not LinkState.DIALLING:
+            self._node.counters.add("handshake.stale_welcome")
+            return False
+        link.theirs = welcome.nonce
+        link.peer = welcome.record
+        self._subscribe(me, link)
+        return True
+
+    def on_refused(self, link: Link, refused: Refused, now: float) -> int | None:
+        """The other end does not take the link. A revision to be exceeded, if it holds this peer dead."""
+        self.drop(link, f"refused: {refused.why.name.lower()}", now, failed=True)
+        return refused.revision if refused.why is Why.TOMBSTONE else None
+
+    # -- up both ways -----------------------------------------------------------------------------------------------------
+
+    def on_subscription(self, subscriber: PeerId, nonce: bytes, now: float) -> Link | None:
+        """A link topic was seen at our XPUB: what we publish reaches that neighbour. The link, if it came up by that."""
+        link = self._view.by_nonce(nonce)
+        if link is None or link.peer.id != subscriber:
+            self._node.counters.add("handshake.unknown_topic")
+            return None
+        link.seen = True
+        self._node.outbox.publish(link_topic(subscriber, nonce) + self._node.codec.encode(LinkUp(nonce)))
+        return self._came_up(link, now)
+
+    def on_link_up(self, link: Link, body: LinkUp, now: float) -> Link | None:
+        """LINK_UP came over a link's SUB: what the neighbour publishes reaches us."""
+        if body.nonce != link.theirs:
+            self._node.counters.add("handshake.stale_link_up")
+            return None
+        link.heard = True
+        return self._came_up(link, now)
+
+    def _came_up(self, link: Link, now: float) -> Link | None:
+        if link.state is not LinkState.LINKING or not (link.heard and link.seen):
+            return None
+        link.state = LinkState.UP
+        self._node.timers.cancel((LINK_DUE, link.key))
+        link.up_at = now
+        self._node.outbox.event(NeighbourUp(link.peer, link.dialled))
+        return link
+
+    def is_ready(self, now: float) -> bool:
+        """Whether what others publish from now on reaches this peer: every link it dialled is up, or one is and time has passed."""
+        links = self._view.links()
+        if not any(link.state is LinkState.UP for link in links):
+            return False
+        if self._first_up_at is None:
+            self._first_up_at = now
+            self._node.timers.set((READY_DUE, 0), now + self._node.config.ready_grace_s)
+        all_dialled = all(link.state is LinkState.UP for link in links if link.dialled)
+        return all_dialled or now - self._first_up_at >= self._node.config.ready_grace_s
+
+    # -- going ------------------------------------------------------------------------------------------------------------
+
+    def drop(self, link: Link, why: str, now: float, *, failed: bool = False) -> None:
+        """Gives up a link, and says BYE where it can, so that the neighbour need not find out.
+
+        `failed`: not tried again before a back-off that grows with each failure in a row.
+        """
+        self._view.remove(link)
+        for name in (LINK_DUE, HELLO_DUE, REOPEN):
+            self._node.timers.cancel((name, link.key))
+        if link.theirs and link.connected:
+            self._node.ask(link.key, Bye(link.theirs, why))
+        self._node.outbox.close(link.key)
+        if failed:
+            self._back_off(link, now)
+        if link.state is LinkState.UP:
+            self._node.outbox.event(NeighbourDown(link.peer, why))
+
+    def _back_off(self, link: Link, now: float) -> None:
+        config, peer = self._node.config, link.peer.id
+        held_long = link.state is LinkState.UP and now - link.up_at > config.redial_max_s  # or it would be called a flap
+        failures = 1 if held_long else self._failures.get(peer, (0, now))[0] + 1
+        delay = min(config.redial_min_s * 2 ** min(failures - 1, 16), config.redial_max_s)
+        self._failures[peer] = (failures, now + delay * (0.5 + self._node.rng.random() / 2))
+        if len(self._failures) > self._node.config.members_max:
+            del self._failures[next(iter(self._failures))]

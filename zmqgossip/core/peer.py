@@ -1,0 +1,367 @@
+"""The switchboard of a peer: every call of the body and every message goes to the file that knows what to do.
+
+The body calls `on_*` with what happened and the time, drains `outbox`, and sleeps until `next_deadline`. Nothing a remote sends
+raises out of here: a refused frame is a counter, `refused.<reason>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from zmqgossip.core import accusations, farewell, liveness, overlay, presence
+from zmqgossip.core.config import ProtocolConfig
+from zmqgossip.core.counters import Counters
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.events import ProbeReceived, VersionRefused
+from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.members import Members
+from zmqgossip.core.membership import Membership
+from zmqgossip.core.messages import (
+    Body,
+    Bye,
+    Check,
+    Checked,
+    Evidence,
+    Hello,
+    Leave,
+    LeaveHeard,
+    LinkUp,
+    Probe,
+    Refused,
+    Reply,
+    UnknownLink,
+    Verdict,
+    Welcome,
+    Why,
+    WrongCluster,
+    WrongVersion,
+)
+from zmqgossip.core.node import Node
+from zmqgossip.core.outbox import Knock, Outbox, Route
+from zmqgossip.core.types import Endpoint, PeerRecord, PeerState, is_vouched
+from zmqgossip.core.view import Link, LinkState, View
+from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic, parse_link_topic
+
+
+class PeerEngine:
+    """One peer's protocol, without a body."""
+
+    def __init__(
+        self,
+        me: PeerRecord,
+        seeds: Sequence[Endpoint],
+        cluster: int,
+        config: ProtocolConfig,
+        rng: Random,
+        wall_offset: float,
+    ) -> None:
+        self.node = Node(cluster, config, rng, wall_offset)
+        self.view = View()
+        self.members = Members(me.id, config.members_max, config.tombstones_max, config.tombstone_s, self.node.outbox)
+        self.gossip = Gossip(self.node)
+        self.liveness = liveness.Liveness(self.node, self.view)
+        self.overlay = overlay.Overlay(self.node, self.view, self.members)
+        self.presence = presence.Presence(self.node, seeds, self.members)
+        self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
+        self.farewell = farewell.Farewell(self.node)
+
+    @property
+    def me(self) -> PeerRecord:
+        """This peer's own record, as others should hold it."""
+        return self.membership.me
+
+    @property
+    def finished(self) -> bool:
+        """A leave was asked for, and is done."""
+        return self.farewell.finished
+
+    @property
+    def outbox(self) -> Outbox:
+        return self.node.outbox
+
+    @property
+    def counters(self) -> Counters:
+        return self.node.counters
+
+    @property
+    def next_deadline(self) -> float | None:
+        return self.node.timers.next()
+
+    @property
+    def ready_wanted(self) -> int:
+        """Other peers that the user waits for; the seeds are asked until so many are known to be ready."""
+        return self.presence.ready_wanted
+
+    @ready_wanted.setter
+    def ready_wanted(self, count: int) -> None:
+        self.presence.ready_wanted = count
+
+    # -- what the user wants ----------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        self.presence.start(now)
+
+    def publish(self, batch: Sequence[tuple[str, bytes]], now: float) -> None:
+        """Publishes (topic, payload) pairs. Raises PayloadTooLarge, and then none of them went out."""
+        self.gossip.publish(self.me, batch, now)
+
+    def leave(self, now: float) -> None:
+        """Says goodbye to neighbours and seeds; `finished` becomes true when all have heard it, or the time for it is over."""
+        self.overlay.stopped = True
+        if self.membership.announced:
+            self.gossip.announce(self.me, self.me, PeerState.LEFT)
+        keys = [link.key for link in self.view.links() if link.theirs and link.connected]
+        for link in self.view.links():
+            if link.key in keys:
+                self.node.ask(link.key, Leave(self.me, link.theirs, self.gossip.number))
+        self.farewell.begin(keys + self.presence.leave(self.me, self.gossip.number, now), now)
+
+    # -- connections ------------------------------------------------------------------------------------------------------
+
+    def on_connected(self, key: int, now: float) -> None:
+        link = self.view.by_key(key)
+        if link is not None:
+            self.overlay.on_connected(self.me, link, now)
+        elif self.presence.knows(key):
+            self.presence.on_connected(self.me, key, now)
+
+    def on_disconnected(self, key: int, now: float) -> None:
+        link = self.view.by_key(key)
+        if link is not None:
+            dropped = link.connected and link.state is LinkState.UP and not link.leaving
+            if not self.overlay.on_disconnected(link, now):
+                self.overlay.fill(self.me, now)
+            elif dropped:
+                self.liveness.on_disconnected(link, now)
+        elif self.presence.knows(key):
+            self.presence.on_disconnected(key, now)
+        self.farewell.unreachable(key)
+
+    def on_subscription(self, topic: bytes, now: float) -> None:
+        """A topic appeared at the XPUB. Only link topics mean something."""
+        parsed = parse_link_topic(topic)
+        if parsed is None:
+            return
+        link = self.overlay.on_subscription(*parsed, now)
+        if link is not None:
+            self.membership.link_came_up(link, now)
+
+    def on_knock(self, key: int, results: Sequence[Knock], now: float) -> None:
+        link = self.view.by_key(key)
+        if link is not None:
+            self.membership.judge(link, self.liveness.on_knock(link, results), now)
+
+    # -- messages ---------------------------------------------------------------------------------------------------------
+
+    def on_gossip(self, key: int, frame: bytes, now: float) -> None:
+        """A frame from the SUB of a link."""
+        link = self.view.by_key(key)
+        if link is None:
+            self.counters.add("dropped.link_gone")
+            return
+        try:
+            topic = frame[:1]
+            if topic == TOPIC_GOSSIP:
+                origin, notices = self.gossip.receive(self.me, link, frame, now)
+                for notice in notices:
+                    self.membership.on_notice(origin, notice, now)
+            elif frame[:LINK_TOPIC_BYTES] == link_topic(self.me.id, link.theirs):
+                self._on_link_up(link, frame[LINK_TOPIC_BYTES:], now)
+            else:
+                raise WireError("topic" if topic != TOPIC_DIGEST else "digest")
+        except WireError as error:
+            self._refuse(error, str(link.peer.endpoint))
+            return
+        self.liveness.heard(link, now)
+
+    def on_request(self, route: Route, frame: bytes, address: str, now: float) -> None:
+        """A frame at the ROUTER, from whoever connected to it from `address`."""
+        try:
+            body, exchange = self.node.codec.decode(frame)
+        except WireError as error:
+            self._refuse(error, address)
+            if error.reason == "version":
+                self.node.answer(route, WrongVersion(MAJOR, MINOR), 0)
+            return
+        match body:
+            case Probe():
+                self._on_probe(body, route, exchange, now)
+            case Hello():
+                self._on_hello(body, route, exchange, address, now)
+            case Bye():
+                self._on_bye(body, now)
+            case Leave():
+                self._on_leave(body, route, exchange, now)
+            case Check():
+                self.node.answer(route, Checked(self.me, body.nonce), exchange)
+                self.counters.add("checks.answered")
+            case _:
+                self.counters.add("refused.unexpected")
+
+    def on_reply(self, key: int, frame: bytes, now: float) -> None:
+        """A frame at the DEALER of a link or of a seed."""
+        link = self.view.by_key(key)
+        if link is None and not self.presence.knows(key):
+            self.counters.add("dropped.link_gone")
+            return
+        try:
+            body, _ = self.node.codec.decode(frame)
+        except WireError as error:
+            self._refuse(error, str(link.peer.endpoint if link is not None else self.presence.seed_of(key)))
+            return
+        if link is not None:
+            self._on_neighbours_reply(link, body, now)
+        else:
+            self._on_seeds_reply(key, body, now)
+
+    def _on_neighbours_reply(self, link: Link, body: Body, now: float) -> None:
+        if isinstance(body, (WrongCluster, WrongVersion)):
+            self.counters.add("refused.unexpected")  # somebody else has come to live at its port
+            return
+        self.liveness.heard(link, now)
+        match body:
+            case Reply():
+                self.liveness.on_reply(link, body)
+            case Welcome():
+                if self.overlay.on_welcome(self.me, link, body):
+                    self.membership.speaks(body.record, now)
+            case Refused():
+                self._on_refused(link, body, now)
+            case UnknownLink() if body.link == link.theirs:
+                self._on_unknown_link(link, body, now)
+            case LeaveHeard():
+                self.farewell.heard(link.key)
+            case _:
+                self.counters.add("refused.unexpected")
+
+    def _on_seeds_reply(self, key: int, body: Body, now: float) -> None:
+        match body:
+            case WrongCluster():
+                self.presence.on_wrong_cluster(key, now)
+            case Verdict():
+                self.membership.on_verdict(self.presence.seed_of(key), body, now)
+            case LeaveHeard():
+                self.farewell.heard(key)
+        if self.presence.knows(key):
+            unknown = self.presence.on_answer(self.me, key, body, now)
+            if unknown is not None:
+                self.membership.refute(unknown.epoch, unknown.revision, now)
+                self.presence.on_unknown(self.me, key, now)
+        self.overlay.fill(self.me, now)
+
+    # -- neighbours -------------------------------------------------------------------------------------------------------
+
+    def _on_hello(self, body: Hello, route: Route, exchange: int, address: str, now: float) -> None:
+        if not is_vouched(body.record.host, address, self.node.config.advertise_networks):
+            self.node.answer(route, Refused(Why.ADDRESS, 0, 0, []), exchange)
+            self.counters.add("hello.address")
+            return
+        if self.node.is_in_future(body.record.epoch, now):
+            self.node.answer(route, Refused(Why.EPOCH, 0, 0, []), exchange)
+            self.counters.add("hello.epoch")
+            return
+        link = self.overlay.on_hello(self.me, body, route, exchange, now)
+        if link is not None:
+            self.liveness.heard(link, now)
+            self.membership.speaks(body.record, now)
+            self.overlay.fill(self.me, now)
+
+    def _on_probe(self, body: Probe, route: Route, exchange: int, now: float) -> None:
+        link = self.view.by_nonce(body.link)
+        if link is None:
+            self.node.answer(route, UnknownLink(body.link, self.me.id), exchange)
+            self.counters.add("probes.unknown_link")
+            return
+        self.liveness.heard(link, now)
+        self.node.answer(route, Reply(body.timestamp, body.port, self.me.port, body.probe), exchange)
+        self.outbox.event(ProbeReceived(link.peer.endpoint, body.timestamp, body.port))
+
+    def _on_bye(self, body: Bye, now: float) -> None:
+        link = self.view.by_nonce(body.link)
+        if link is not None:
+            link.theirs = b""  # no BYE in return
+            self.membership.lose(link, f"given up by the neighbour: {body.text}", now)
+
+    def _on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
+        self.node.answer(route, LeaveHeard(), exchange)  # also when the news came by gossip first and the link is gone
+        link = self.view.by_nonce(body.ticket)
+        if link is not None and link.peer.id == body.record.id:
+            self.membership.on_leave(link, body.record, body.last, now)
+
+    def _on_unknown_link(self, link: Link, body: UnknownLink, now: float) -> None:
+        if body.id == link.peer.id:
+            self.membership.lose(link, "unknown to the neighbour", now)
+        else:
+            self.membership.judge(link, Evidence.REPLACED, now)
+
+    def _on_refused(self, link: Link, body: Refused, now: float) -> None:
+        if body.why is Why.NOT_ME:
+            self.membership.judge(link, Evidence.REPLACED, now)
+            return
+        revision = self.overlay.on_refused(link, body, now)
+        if revision is not None:
+            self.membership.refute(body.epoch, revision, now)
+        for candidate in body.candidates:
+            self.membership.learn_candidate(candidate, now)
+        self.overlay.fill(self.me, now)
+
+    def _on_link_up(self, link: Link, frame: bytes, now: float) -> None:
+        body, _ = self.node.codec.decode(frame)
+        if not isinstance(body, LinkUp):
+            raise WireError("unexpected")
+        came_up = self.overlay.on_link_up(link, body, now)
+        if came_up is not None:
+            self.membership.link_came_up(came_up, now)
+
+    # -- time -------------------------------------------------------------------------------------------------------------
+
+    def on_timers(self, now: float) -> None:
+        """Everything that is due. A turn that comes late judges nobody: this node itself was away."""
+        due = self.node.timers.next()
+        if due is not None and now - due > self.node.config.late_s:
+            self.counters.add("loop.late")
+            self.liveness.postpone(now)
+            self.presence.postpone(now)
+        while (due := self.node.timers.next()) is not None and due <= now:
+            key = self.node.timers.pop_due(now)
+            assert key is not None, "a deadline that has passed has a key"
+            self._on_due(*key, due, now)
+
+    def _on_due(self, name: str, key: int, due: float, now: float) -> None:
+        link = self.view.by_key(key)
+        match name:
+            case liveness.PROBE if link is not None:
+                self.membership.judge(link, self.liveness.probe(self.me, link, due, now), now)
+            case liveness.REPLY_DUE if link is not None:
+                self.membership.judge(link, self.liveness.reply_due(link), now)
+            case liveness.KNOCK_DUE if link is not None:
+                self.liveness.knock(link, now)
+            case overlay.HELLO_DUE if link is not None:
+                self.overlay.hello(self.me, link, now)
+            case overlay.REOPEN if link is not None:
+                self.overlay.reopen(link)
+            case overlay.LINK_DUE if link is not None:
+                self.membership.lose(link, "left" if link.leaving else "did not come up in time", now)
+            case overlay.REDIAL:
+                self.overlay.fill(self.me, now)
+            case overlay.READY_DUE:
+                self.membership.check_ready(now)
+            case presence.SEED_DUE:
+                self.presence.due(key, now)
+                self.farewell.unreachable(key)
+            case presence.SEED_RETRY:
+                self.presence.retry(key, now)
+            case presence.RENEW:
+                self.presence.renew(self.me, key, self.view.up_count, now)
+            case presence.ASK:
+                self.presence.ask_lists(self.view.up_count == 0, now)
+            case accusations.VERDICT_DUE:
+                self.membership.verdict_due(key, now)
+            case farewell.LEAVE_DUE:
+                self.farewell.finish()
+
+    def _refuse(self, error: WireError, remote: str) -> None:
+        self.counters.add(f"refused.{error.reason}")
+        if error.reason == "version" and self.counters.get("refused.version") == 1:
+            self.outbox.event(VersionRefused(remote, error.detail, f"{MAJOR}.{MINOR}"))

@@ -1,0 +1,344 @@
+"""A peer's dealings with its seeds: choosing them, being listed, staying listed, asking for others, reporting, leaving.
+
+It picks floor(n/2)+1 of the n configured seeds at random, so that any two peers share one, and keeps to them: one that goes
+away is tried again for ever, and until it is back another one is asked in addition. Dead reports and the leave go to *all*
+configured seeds; those that are not among the chosen get them by an errand, a DEALER that lives as long as the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted, SeedLost, WrongCluster
+from zmqgossip.core.members import Members
+from zmqgossip.core.messages import (
+    Body,
+    Leave,
+    LeaveHeard,
+    List,
+    Listed,
+    NotListed,
+    Presence as PresenceUpdate,
+    Present,
+    Register,
+    Registered,
+    UnknownPeer,
+    Verdict,
+)
+from zmqgossip.core.node import Node
+from zmqgossip.core.types import FIRST_ID, Endpoint, Member, Order, PeerRecord
+from zmqgossip.core.wire import NONCE_BYTES
+
+SEED_DUE = "seed due"
+SEED_RETRY = "seed retry"
+RENEW = "presence"
+ASK = "ask seeds"
+NO_TICKET = bytes(NONCE_BYTES)
+QUEUE_MAX = 64
+"""Bodies that wait for one seed's connection: more reports than neighbours are only made when everything fails at once."""
+
+
+_ANSWERS = (Registered, Present, Listed, NotListed, UnknownPeer, Verdict, LeaveHeard)
+
+
+class Standing(Enum):
+    """How far a seed has come with this peer."""
+
+    IDLE = 0
+    OPENING = 1
+    ASKED = 2
+    PENDING = 3
+    LISTED = 4
+
+
+@dataclass(slots=True, eq=False)
+class Contact:
+    """One configured seed."""
+
+    place: int
+    seed: Endpoint
+    chosen: bool = False
+    key: int = 0
+    connected: bool = False
+    standing: Standing = Standing.IDLE
+    ticket: bytes = NO_TICKET
+    asked_with: Order = (0, 0)
+    failures: int = 0
+    wrong_cluster: bool = False
+    answered: bool = False
+    told_lost: bool = False
+    open_answers: int = 0
+    list_after: bytes = FIRST_ID
+    queue: list[Body] = field(default_factory=list)
+
+
+def seeds_wanted(seeds_count: int) -> int:
+    """floor(n/2)+1: any two peers share a seed."""
+    return seeds_count // 2 + 1
+
+
+class Presence:
+    """One peer's seeds.
+
+    Attributes:
+        ready_wanted: other peers that the user waits for; seeds are asked for their lists until so many are known to be ready.
+    """
+
+    __slots__ = ("_by_key", "_contacts", "_leaving", "_members", "_node", "_told_no_seed", "ready_wanted")
+
+    def __init__(self, node: Node, seeds: Sequence[Endpoint], members: Members) -> None:
+        self._node = node
+        self._members = members
+        self._contacts = [Contact(place, seed) for place, seed in enumerate(seeds)]
+        self._by_key: dict[int, Contact] = {}
+        self._told_no_seed = False
+        self._leaving = False
+        self.ready_wanted = 0
+
+    def start(self, now: float) -> None:
+        for contact in self._node.rng.sample(self._contacts, seeds_wanted(len(self._contacts))):
+            contact.chosen = True
+            self._open(contact, now)
+        self._node.timers.set((ASK, 0), now + self._node.config.refill_interval_s)
+
+    def knows(self, key: int) -> bool:
+        return key in self._by_key
+
+    @property
+    def listed_count(self) -> int:
+        """Seeds that list this peer."""
+        return sum(contact.standing is Standing.LISTED for contact in self._contacts)
+
+    # -- connections ------------------------------------------------------------------------------------------------------
+
+    def _open(self, contact: Contact, now: float) -> None:
+        contact.key = self._node.new_key()
+        contact.standing = Standing.OPENING
+        self._by_key[contact.key] = contact
+        self._node.outbox.open(contact.key, contact.seed)
+        self._node.timers.set((SEED_DUE, contact.key), now + self._node.config.seed_timeout_s)
+
+    def _close(self, contact: Contact) -> None:
+        for name in (SEED_DUE, RENEW):
+            self._node.timers.cancel((name, contact.key))
+        self._node.outbox.close(contact.key)
+        del self._by_key[contact.key]
+        contact.key, contact.connected, contact.standing, contact.open_answers = 0, False, Standing.IDLE, 0
+
+    def on_connected(self, me: PeerRecord, key: int, now: float) -> None:
+        contact = self._by_key[key]
+        contact.connected = True
+        queue, contact.queue = contact.queue, []
+        for body in queue:
+            self._ask(contact, body)
+        if contact.chosen and not self._leaving:
+            self._register(me, contact, now)
+        else:
+            self._node.timers.set((SEED_DUE, key), now + self._node.config.seed_timeout_s)
+
+    def _ask(self, contact: Contact, body: Body) -> None:
+        contact.open_answers += 1
+        self._node.ask(contact.key, body)
+
+    def _register(self, me: PeerRecord, contact: Contact, now: float) -> None:
+        contact.standing = Standing.ASKED
+        contact.asked_with = me.order
+        self._ask(contact, Register(me))
+        self._node.timers.set((SEED_DUE, contact.key), now + self._node.config.seed_timeout_s)
+
+    def on_disconnected(self, key: int, now: float) -> None:
+        contact = self._by_key[key]
+        self.lost(contact, "the connection dropped" if contact.connected else "nobody listens", now)
+
+    def due(self, key: int, now: float) -> None:
+        """A seed has not connected or not answered in time, or an errand is over."""
+        contact = self._by_key[key]
+        if contact.chosen and not self._leaving:
+            self.lost(contact, "no answer" if contact.connected else "no connection", now)
+        else:
+            self._close(contact)
+            contact.queue.clear()
+
+    def lost(self, contact: Contact, why: str, now: float) -> None:
+        """A seed is out of reach: another is asked in addition, and this one again after a while."""
+        self._close(contact)
+        if self._leaving or not contact.chosen:
+            contact.queue.clear()
+            return
+        config = self._node.config
+        delay = min(config.reconnect_min_s * 2 ** min(contact.failures, 16), config.presence_interval_s)
+        contact.failures += 1
+        self._node.timers.set((SEED_RETRY, contact.place), now + delay * (0.5 + self._node.rng.random() / 2))
+        if not contact.told_lost:
+            contact.told_lost = True
+            self._node.outbox.event(SeedLost(contact.seed, why))
+            self._substitute(now)
+        if all(other.failures for other in self._contacts):
+            self._nobody_left()
+
+    def _nobody_left(self) -> None:
+        """Every configured seed was tried, and none answers now."""
+        if self._told_no_seed:
+            return
+        self._told_no_seed = True
+        foreign = [contact.seed for contact in self._contacts if contact.wrong_cluster]
+        if foreign and not any(contact.answered for contact in self._contacts):
+            self._node.outbox.event(WrongCluster(foreign[0], fatal=True))
+        else:
+            self._node.outbox.event(NoSeed(tuple(contact.seed for contact in self._contacts)))
+
+    def _substitute(self, now: float) -> None:
+        others = [contact for contact in self._contacts if not contact.chosen]
+        if others:
+            other = self._node.rng.choice(others)
+            other.chosen = True
+            if other.key:
+                self._close(other)
+            self._open(other, now)
+
+    def retry(self, place: int, now: float) -> None:
+        contact = self._contacts[place]
+        if contact.chosen and not contact.key and not self._leaving:
+            self._open(contact, now)
+
+    # -- answers ----------------------------------------------------------------------------------------------------------
+
+    def on_answer(self, me: PeerRecord, key: int, body: Body, now: float) -> UnknownPeer | None:
+        """Takes a seed's answer. An UnknownPeer is given back: whether it is a verdict to refute is decided elsewhere."""
+        contact = self._by_key[key]
+        if not isinstance(body, _ANSWERS):
+            self._node.counters.add("refused.unexpected")
+            return None
+        contact.answered, contact.failures, contact.told_lost, self._told_no_seed = True, 0, False, False
+        contact.open_answers -= 1
+        unknown: UnknownPeer | None = None
+        match body:
+            case Registered():
+                self._on_registered(contact, body, now)
+            case Present():
+                self._node.timers.cancel((SEED_DUE, key))
+                self.learn(body.sample, now)
+            case Listed():
+                self._on_listed(contact, body, now)
+            case NotListed():
+                self._node.timers.cancel((SEED_DUE, key))
+                address = Endpoint(body.host, body.port)
+                self._node.outbox.event(RegistrationRefused(contact.seed, body.why, address, body.text))
+                self._renew_later(contact, now)
+            case UnknownPeer():
+                unknown = body
+        if not contact.chosen and contact.open_answers <= 0:
+            self._close(contact)
+        return unknown
+
+    def _on_registered(self, contact: Contact, body: Registered, now: float) -> None:
+        self._node.timers.cancel((SEED_DUE, contact.key))
+        contact.ticket = body.ticket
+        self.learn(body.sample, now)
+        if body.listed and contact.standing is not Standing.LISTED:
+            contact.standing = Standing.LISTED
+            self._node.outbox.event(SeedAccepted(contact.seed, body.total))
+        elif not body.listed:
+            contact.standing = Standing.PENDING
+        self._renew_later(contact, now)
+
+    def _on_listed(self, contact: Contact, body: Listed, now: float) -> None:
+        self.learn(body.members, now)
+        contact.list_after = body.members[-1].record.id if body.more and body.members else FIRST_ID
+
+    def learn(self, members: Iterable[Member], now: float) -> None:
+        """Takes in what a seed lists: hearsay, which revives nobody."""
+        for member in members:
+            self._members.learn(member.record, member.state, self._node.wall(now))
+
+    def on_wrong_cluster(self, key: int, now: float) -> None:
+        """A seed belongs to another cluster. Fatal when no configured seed has ever answered otherwise, and all were asked."""
+        contact = self._by_key[key]
+        if not contact.wrong_cluster:
+            contact.wrong_cluster = True
+            self._node.outbox.event(WrongCluster(contact.seed, fatal=False))
+        self.lost(contact, "another cluster", now)
+
+    def seed_of(self, key: int) -> Endpoint:
+        return self._by_key[key].seed
+
+    # -- presence ---------------------------------------------------------------------------------------------------------
+
+    def _renew_later(self, contact: Contact, now: float) -> None:
+        config = self._node.config
+        interval = config.presence_interval_s * (1 - config.presence_jitter * self._node.rng.random())
+        self._node.timers.set((RENEW, contact.key), now + interval)
+
+    def renew(self, me: PeerRecord, contact_key: int, links_count: int, now: float) -> None:
+        """Renews the lease at one seed; registers again where an earlier attempt came to nothing."""
+        contact = self._by_key[contact_key]
+        if contact.ticket == NO_TICKET:
+            self._register(me, contact, now)
+        else:
+            self._ask(contact, PresenceUpdate(me, contact.ticket, links_count))
+            self._node.timers.set((SEED_DUE, contact.key), now + self._node.config.seed_timeout_s)
+        self._renew_later(contact, now)
+
+    def renew_all(self, me: PeerRecord, links_count: int, now: float) -> None:
+        """Tells every seed at once what has changed: ready, or a newer record."""
+        for contact in self._contacts:
+            if contact.chosen and contact.standing in (Standing.PENDING, Standing.LISTED):
+                self.renew(me, contact.key, links_count, now)
+
+    def on_unknown(self, me: PeerRecord, key: int, now: float) -> None:
+        """The seed does not know this peer: it was started anew, or removed it.
+
+        A registration that is answered so is repeated at once only with a newer record, raised over a verdict.
+        """
+        contact = self._by_key.get(key)
+        if contact is None or not contact.chosen or self._leaving:
+            return
+        if contact.standing is Standing.ASKED and me.order <= contact.asked_with:
+            contact.ticket = NO_TICKET
+            self._node.timers.cancel((SEED_DUE, key))
+            self._renew_later(contact, now)
+        else:
+            self._register(me, contact, now)
+
+    def ask_lists(self, isolated: bool, now: float) -> None:
+        """Asks for a page of each list while this peer has no link, or waits for others to be ready."""
+        self._node.timers.set((ASK, 0), now + self._node.config.refill_interval_s * (0.75 + self._node.rng.random() / 2))
+        if not isolated and self._members.ready_count >= self.ready_wanted:
+            return
+        for contact in self._contacts:
+            if contact.connected and contact.chosen:
+                self._ask(contact, List(contact.list_after, self._node.config.page_max))
+
+    def postpone(self, now: float) -> None:
+        """This node was away: seeds get the whole time-out again."""
+        for contact in self._contacts:
+            if contact.key and self._node.timers.when((SEED_DUE, contact.key)) is not None:
+                self._node.timers.set((SEED_DUE, contact.key), now + self._node.config.seed_timeout_s)
+
+    # -- to all seeds -----------------------------------------------------------------------------------------------------
+
+    def tell_all(self, body: Body, now: float) -> None:
+        """Sends a report to every configured seed."""
+        for contact in self._contacts:
+            self._tell(contact, body, now)
+
+    def _tell(self, contact: Contact, body: Body, now: float) -> None:
+        if contact.connected:
+            self._ask(contact, body)
+            return
+        contact.queue.append(body)
+        if len(contact.queue) > QUEUE_MAX:
+            contact.queue.pop(0)
+            self._node.counters.add("dropped.report_queue_full")
+        if not contact.key:
+            self._open(contact, now)
+
+    def leave(self, me: PeerRecord, last: int, now: float) -> list[int]:
+        """Tells every configured seed that this peer goes; the keys under which answers may come."""
+        self._leaving = True
+        for contact in self._contacts:
+            contact.queue.clear()
+            self._tell(contact, Leave(me, contact.ticket, last), now)
+        return [contact.key for contact in self._contacts]

@@ -1,0 +1,347 @@
+"""The switchboard of a seed: registrations, presence, lists, dead reports and leaves go to the file that knows what to do.
+
+A seed does not talk to other seeds and carries no gossip. Like a peer's engine it is driven by `on_*`, an outbox and one deadline,
+and nothing a remote sends raises out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from zmqgossip.core import dialback, registry, verdicts, visits
+from zmqgossip.core.config import ProtocolConfig
+from zmqgossip.core.counters import Counters
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.events import (
+    DeadReportReceived,
+    LeaveReceived,
+    PeerCleared,
+    PeerHeld,
+    PeerListed,
+    PeerNotListed,
+    PeerRemoved,
+    PeerSuspected,
+    RegistrationReceived,
+    VersionRefused,
+)
+from zmqgossip.core.messages import (
+    Body,
+    Checked,
+    Leave,
+    LeaveHeard,
+    List,
+    Listed,
+    NotListed,
+    Presence,
+    Present,
+    Register,
+    Registered,
+    Report,
+    UnknownPeer,
+    Verdict,
+    Why,
+    WrongCluster,
+    WrongVersion,
+)
+from zmqgossip.core.node import Node
+from zmqgossip.core.outbox import Knock, Outbox, Route
+from zmqgossip.core.registry import Entry
+from zmqgossip.core.types import Endpoint, PeerState, is_vouched
+from zmqgossip.core.verdicts import Case, Decision
+from zmqgossip.core.wire import MAJOR, MINOR
+
+_WHY_REMOVED = {
+    Decision.REFUSED: "connects are refused",
+    Decision.SUPERSEDED: "somebody else lives at its address",
+    Decision.SILENT: "no probe was answered",
+}
+
+
+class SeedEngine:
+    """One seed's protocol, without a body. `me` is where its ROUTER is bound."""
+
+    def __init__(self, me: Endpoint, cluster: int, config: ProtocolConfig, rng: Random, wall_offset: float) -> None:
+        self.me = me
+        self.node = Node(cluster, config, rng, wall_offset)
+        self.registry = registry.Registry(self.node)
+        self.visits = visits.Visits(self.node)
+        self.dialback = dialback.DialBack(self.node, self.visits)
+        self.verdicts = verdicts.Verdicts(self.node, self.visits)
+
+    @property
+    def outbox(self) -> Outbox:
+        return self.node.outbox
+
+    @property
+    def counters(self) -> Counters:
+        return self.node.counters
+
+    @property
+    def next_deadline(self) -> float | None:
+        return self.node.timers.next()
+
+    def start(self, now: float) -> None:
+        """A seed waits to be spoken to."""
+
+    # -- connections of its own: visits -----------------------------------------------------------------------------------
+
+    def on_connected(self, key: int, now: float) -> None:
+        self.visits.on_connected(key)
+
+    def on_disconnected(self, key: int, now: float) -> None:
+        self._visited(self.visits.on_disconnected(key), now)
+
+    def on_reply(self, key: int, frame: bytes, now: float) -> None:
+        if not self.visits.knows(key):
+            self.counters.add("dropped.visit_over")
+            return
+        try:
+            body, _ = self.node.codec.decode(frame)
+        except WireError as error:
+            self._refuse(error, "a visited peer")
+            return
+        if isinstance(body, Checked):
+            self._visited(self.visits.on_checked(key, body), now)
+        else:
+            self.counters.add("refused.unexpected")
+
+    def on_knock(self, key: int, results: Sequence[Knock], now: float) -> None:
+        self._dialled(self.dialback.on_knock(key, results, now), now)
+        self._look_at(self.verdicts.on_knock(key, results), now)
+
+    def _visited(self, end: tuple[int, visits.Outcome] | None, now: float) -> None:
+        if end is not None:
+            self._dialled(self.dialback.on_outcome(*end, now), now)
+            self._look_at(self.verdicts.on_outcome(*end), now)
+
+    # -- messages ---------------------------------------------------------------------------------------------------------
+
+    def on_request(self, route: Route, frame: bytes, address: str, now: float) -> None:
+        """A frame at the ROUTER, from whoever connected to it from `address`."""
+        try:
+            body, exchange = self.node.codec.decode(frame)
+        except WireError as error:
+            self._refuse(error, address)
+            if error.reason == "cluster":
+                self.node.answer(route, WrongCluster(), 0)
+            elif error.reason == "version":
+                self.node.answer(route, WrongVersion(MAJOR, MINOR), 0)
+            return
+        self._on_body(route, body, exchange, address, now)
+
+    def _on_body(self, route: Route, body: Body, exchange: int, address: str, now: float) -> None:
+        match body:
+            case Presence():
+                self._on_presence(route, body, exchange, now)
+            case Register():
+                self._on_register(route, body, exchange, address, now)
+            case List():
+                self._on_list(route, body, exchange)
+            case Report():
+                self._on_report(route, body, exchange, address, now)
+            case Leave():
+                self._on_leave(route, body, exchange, now)
+            case _:
+                self.counters.add("refused.unexpected")
+
+    # -- being listed -----------------------------------------------------------------------------------------------------
+
+    def _on_register(self, route: Route, body: Register, exchange: int, address: str, now: float) -> None:
+        record = body.record
+        self.outbox.event(RegistrationReceived(record, address))
+        refusal = self._refusal(body, address, now)
+        if refusal is not None:
+            self._not_listed(route, body, exchange, refusal)
+            return
+        grave = self.registry.tombstone(record.id)
+        if grave is not None and record.order <= grave.record.order:
+            self.node.answer(route, UnknownPeer(grave.record.epoch, grave.record.revision), exchange)
+            return
+        entry = self.registry.get(record.id)
+        if entry is not None and entry.record.epoch == record.epoch:
+            self.registry.update(entry, record, route, now)
+            self._answer_registered(route, entry.ticket, body, exchange, listed=True)
+            return
+        dial = self.dialback.request(body, route, exchange, now)
+        if dial is None:
+            busy = NotListed(Why.BUSY, record.host, record.port, "too many registrations wait; try again later")
+            self._not_listed(route, body, exchange, busy)
+        else:
+            self._answer_registered(route, dial.ticket, body, exchange, listed=False)
+
+    def _refusal(self, body: Register, address: str, now: float) -> NotListed | None:
+        """Why a registration is refused before anything is dialled."""
+        record, config = body.record, self.node.config
+        if not is_vouched(record.host, address, config.advertise_networks):
+            text = f"the connection came from {address}; announce that, or have its network in advertise_networks"
+            return NotListed(Why.ADDRESS, record.host, record.port, text)
+        if self.node.is_in_future(record.epoch, now):
+            return NotListed(Why.EPOCH, record.host, record.port, "its start lies in the future; set the clock")
+        entry = self.registry.get(record.id)
+        if entry is not None and entry.record.epoch == record.epoch and entry.record.endpoint != record.endpoint:
+            return NotListed(Why.ADDRESS, record.host, record.port, "this id is listed at another address")
+        return None
+
+    def _not_listed(self, route: Route, body: Register, exchange: int, refusal: NotListed) -> None:
+        self.counters.add(f"registrations.{refusal.why.name.lower()}")
+        self.outbox.event(PeerNotListed(body.record, refusal.why, refusal.text))
+        self.node.answer(route, refusal, exchange)
+
+    def _answer_registered(self, route: Route, ticket: bytes, body: Register, exchange: int, *, listed: bool) -> None:
+        sample = self.registry.sample(self.node.rng, self.node.config.sample_max, body.record.id)
+        self.node.answer(route, Registered(listed, ticket, len(self.registry), sample), exchange)
+
+    def _dialled(self, dial: dialback.Dial | None, now: float) -> None:
+        """A dial-back is decided: list the peer, or tell it why not."""
+        if dial is None:
+            return
+        body = Register(dial.record)
+        if not self.dialback.succeeded(dial):
+            self._not_listed(dial.route, body, dial.exchange, self.dialback.reason(dial))
+            return
+        for old in (self.registry.at(dial.record.endpoint), self.registry.get(dial.record.id)):
+            if old is not None and self.registry.get(old.record.id) is old:
+                self._remove(old, PeerState.DEAD, "somebody else lives at its address", now)
+        self.registry.enter(dial.record, dial.ticket, dial.route, now)
+        self.outbox.event(PeerListed(dial.record, len(self.registry)))
+        self._answer_registered(dial.route, dial.ticket, body, dial.exchange, listed=True)
+
+    def _on_presence(self, route: Route, body: Presence, exchange: int, now: float) -> None:
+        entry = self.registry.get(body.record.id)
+        if entry is None or entry.ticket != body.ticket or entry.record.epoch != body.record.epoch:
+            self._answer_unknown(route, body, exchange)
+            return
+        self.registry.update(entry, body.record, route, now)
+        if entry.state is PeerState.SUSPECT and self.verdicts.case_of(body.record.id) is None:
+            self.registry.set_state(entry, PeerState.ALIVE, now)
+        sample = self.registry.sample(self.node.rng, self.node.config.sample_max, body.record.id)
+        self.node.answer(route, Present(len(self.registry), sample), exchange)
+
+    def _answer_unknown(self, route: Route, body: Presence, exchange: int) -> None:
+        grave = self.registry.tombstone(body.record.id)
+        order = grave.record.order if grave is not None else (0, 0)
+        self.node.answer(route, UnknownPeer(*order), exchange)
+
+    def _on_list(self, route: Route, body: List, exchange: int) -> None:
+        limit = max(1, min(body.limit, self.node.config.page_max))
+        page = self.registry.page_of_gone if body.tombstones else self.registry.page
+        members, more = page(body.after, limit)
+        total = self.registry.gone_count if body.tombstones else len(self.registry)
+        self.node.answer(route, Listed(total, more, members), exchange)
+
+    def _on_leave(self, route: Route, body: Leave, exchange: int, now: float) -> None:
+        entry = self.registry.get(body.record.id)
+        self.node.answer(route, LeaveHeard(), exchange)
+        self.dialback.forget(body.record.id, body.ticket)
+        if entry is None:
+            return
+        if entry.ticket != body.ticket:
+            self.counters.add("refused.ticket")
+            return
+        self._take_off(entry, PeerState.LEFT, now)
+        self.outbox.event(LeaveReceived(body.record, len(self.registry)))
+
+    # -- dead reports -----------------------------------------------------------------------------------------------------
+
+    def _on_report(self, route: Route, body: Report, exchange: int, address: str, now: float) -> None:
+        reporter = self.registry.get(body.reporter)
+        name = str(reporter.record.endpoint) if reporter is not None else address
+        self.outbox.event(DeadReportReceived(body.target, name, body.evidence, body.misses))
+        self.counters.add("reports.received")
+        entry = self.registry.get(body.target.id)
+        if entry is None or entry.record.order > body.target.order:
+            self._answer_moot(route, body, exchange)
+            return
+        if not self.node.config.verify:
+            self._remove(entry, PeerState.DEAD, "reported dead", now)
+            self.node.answer(route, Verdict(body.target, PeerState.DEAD), exchange)
+            return
+        self.node.answer(route, Verdict(entry.record, PeerState.SUSPECT), exchange)
+        case = self.verdicts.accuse(entry, body.evidence, route, exchange, now)
+        if case is not None:
+            self.registry.set_state(entry, PeerState.SUSPECT, now)
+            self.outbox.event(PeerSuspected(entry.record))
+        else:
+            self._look_at(self.verdicts.case_of(entry.record.id), now)
+
+    def _answer_moot(self, route: Route, body: Report, exchange: int) -> None:
+        """Nothing to verify: the peer is not listed here, or has said since that it lives."""
+        grave = self.registry.tombstone(body.target.id)
+        state = PeerState.SUSPECT  # no opinion
+        if grave is not None and grave.record.order >= body.target.order:
+            state = grave.state
+        self.counters.add("reports.moot")
+        self.node.answer(route, Verdict(body.target, state), exchange)
+
+    def _look_at(self, case: Case | None, now: float) -> None:
+        """Something new about an accused: the rows that need no waiting."""
+        if case is not None:
+            decision = self.verdicts.decide_early(case)
+            if decision is not Decision.OPEN:
+                self._decide(case, decision, now)
+
+    def _decide(self, case: Case, decision: Decision, now: float) -> None:
+        entry = case.entry
+        self.verdicts.close(case)
+        if decision is Decision.HELD:
+            self.counters.add("verdicts.held")
+            self.outbox.event(PeerHeld(entry.record, self.verdicts.unreachable_count(now)))
+            return
+        state = PeerState.ALIVE if decision is Decision.CLEARED else PeerState.DEAD
+        for route, exchange in case.reporters.items():
+            self.node.answer(route, Verdict(entry.record, state), exchange)
+        if decision is Decision.CLEARED:
+            self.registry.set_state(entry, PeerState.ALIVE, now)
+            self.counters.add("verdicts.cleared")
+            self.outbox.event(PeerCleared(entry.record, case.answered, case.visits))
+        else:
+            self._remove(entry, PeerState.DEAD, _WHY_REMOVED[decision], now)
+
+    def _remove(self, entry: Entry, state: PeerState, why: str, now: float) -> None:
+        self._take_off(entry, state, now)
+        self.counters.add("verdicts.removed")
+        self.outbox.event(PeerRemoved(entry.record, why, len(self.registry)))
+
+    def _take_off(self, entry: Entry, state: PeerState, now: float) -> None:
+        case = self.verdicts.case_of(entry.record.id)
+        if case is not None:
+            self.verdicts.close(case)
+        self.registry.remove(entry, state, now)
+
+    # -- time -------------------------------------------------------------------------------------------------------------
+
+    def on_timers(self, now: float) -> None:
+        """Everything that is due. A seed that was away itself extends all leases by that."""
+        due = self.node.timers.next()
+        if due is not None and now - due > self.node.config.late_s:
+            self.counters.add("loop.late")
+            self.registry.extend_all(now - due, now)
+            self.visits.postpone(self.node.config.dial_timeout_s, now)
+            self.verdicts.postpone(now)
+        while (key := self.node.timers.pop_due(now)) is not None:
+            self._on_due(*key, now)
+
+    def _on_due(self, name: str, key: int, now: float) -> None:
+        match name:
+            case registry.LEASE:
+                entry = self.registry.by_key(key)
+                if entry is not None:
+                    self._remove(entry, PeerState.DEAD, "its presence was not renewed", now)
+            case visits.VISIT_DUE:
+                self._visited(self.visits.due(key), now)
+            case dialback.DIAL:
+                self.dialback.advance(now)
+            case dialback.DIAL_AGAIN:
+                self.dialback.again(key, now)
+            case verdicts.VISIT_AGAIN:
+                self.verdicts.visit_again(key, now)
+            case verdicts.CASE_DUE:
+                end = self.verdicts.due(key, len(self.registry), now)
+                if end is not None:
+                    self._decide(*end, now)
+
+    def _refuse(self, error: WireError, remote: str) -> None:
+        self.counters.add(f"refused.{error.reason}")
+        if error.reason == "version" and self.counters.get("refused.version") == 1:
+            self.outbox.event(VersionRefused(remote, error.detail, f"{MAJOR}.{MINOR}"))

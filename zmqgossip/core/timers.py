@@ -1,0 +1,59 @@
+"""Deadlines under keys. A timer is a key, never a callback: whoever set it is told by name.
+
+Setting a key again moves it. Old entries stay in the heap and are skipped when they surface, so moving costs one push.
+Equal deadlines come due in the order in which they were set: a run is the same from one machine to the next.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+TimerKey = tuple[str, int]
+"""What is due and whose: the second part is a number that its owner chose (a link's key, say), 0 where there is only one."""
+
+
+class Timers:
+    __slots__ = ("_deadlines", "_heap", "_order")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, TimerKey]] = []
+        self._deadlines: dict[TimerKey, tuple[float, int]] = {}
+        self._order = 0
+
+    def set(self, key: TimerKey, at: float) -> None:
+        """Makes `key` due at `at` (monotonic seconds), whatever stood there before."""
+        self._order += 1
+        self._deadlines[key] = (at, self._order)
+        heappush(self._heap, (at, self._order, key))
+        if len(self._heap) > 64 and len(self._heap) > 4 * len(self._deadlines):
+            self._heap = [(due, order, name) for name, (due, order) in self._deadlines.items()]
+            heapify(self._heap)
+
+    def cancel(self, key: TimerKey) -> None:
+        self._deadlines.pop(key, None)
+
+    def when(self, key: TimerKey) -> float | None:
+        entry = self._deadlines.get(key)
+        return None if entry is None else entry[0]
+
+    def next(self) -> float | None:
+        """The earliest deadline, or None."""
+        self._skip_moved()
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: float) -> TimerKey | None:
+        """The earliest key that is due, taken out; None when nothing is."""
+        self._skip_moved()
+        if not self._heap or self._heap[0][0] > now:
+            return None
+        key = heappop(self._heap)[2]
+        del self._deadlines[key]
+        return key
+
+    def _skip_moved(self) -> None:
+        heap = self._heap
+        while heap and self._deadlines.get(heap[0][2]) != heap[0][:2]:
+            heappop(heap)
+
+    def __len__(self) -> int:
+        return len(self._deadlines)

@@ -1,0 +1,98 @@
+"""The neighbours of a peer: its links, each under three names, and how far each has come.
+
+A link has a key (this node's DEALER and SUB), a peer, and two nonces: `mine`, by which the neighbour names the link when it speaks
+to us, and `theirs`, by which we name it to the neighbour.
+
+    DIALLING --WELCOME, or a HELLO came--> LINKING --subscribed both ways--> UP --> gone
+
+It is up both ways when our subscription is in force there (LINK_UP came through it) and theirs is in force here (their link
+topic was seen at our XPUB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from zmqgossip.core.types import PeerId, PeerRecord
+
+
+class LinkState(Enum):
+    DIALLING = 1
+    LINKING = 2
+    UP = 3
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One neighbour. Times are monotonic seconds."""
+
+    key: int
+    peer: PeerRecord
+    mine: bytes
+    dialled: bool
+    since: float
+    theirs: bytes = b""
+    state: LinkState = LinkState.DIALLING
+    connected: bool = False
+    heard: bool = False  # LINK_UP came: what the neighbour publishes reaches us
+    seen: bool = False  # the neighbour's subscription is in force here
+    up_at: float = 0.0
+    last_heard: float = 0.0
+    disconnected_at: float | None = None
+    leaving: bool = False  # the neighbour has said LEAVE, and what it published before is still on its way
+    misses: int = 0
+    probe: bytes = b""
+    probe_at: float = 0.0
+    knocks: int = 0
+    refusals: int = 0
+
+
+class View:
+    """All links, found by key, by peer and by our nonce."""
+
+    __slots__ = ("_by_key", "_by_nonce", "_by_peer")
+
+    def __init__(self) -> None:
+        self._by_key: dict[int, Link] = {}
+        self._by_peer: dict[PeerId, Link] = {}
+        self._by_nonce: dict[bytes, Link] = {}
+
+    def add(self, link: Link) -> None:
+        assert link.peer.id not in self._by_peer, "two ids have at most one link"
+        self._by_key[link.key] = link
+        self._by_peer[link.peer.id] = link
+        self._by_nonce[link.mine] = link
+
+    def remove(self, link: Link) -> None:
+        del self._by_key[link.key]
+        del self._by_peer[link.peer.id]
+        del self._by_nonce[link.mine]
+
+    def by_key(self, key: int) -> Link | None:
+        return self._by_key.get(key)
+
+    def by_peer(self, peer: PeerId) -> Link | None:
+        return self._by_peer.get(peer)
+
+    def by_nonce(self, nonce: bytes) -> Link | None:
+        return self._by_nonce.get(nonce)
+
+    def links(self) -> list[Link]:
+        """All links in the order in which they were made; a copy, so that links may go while it is read."""
+        return list(self._by_key.values())
+
+    def up(self) -> Iterator[Link]:
+        return (link for link in self._by_key.values() if link.state is LinkState.UP)
+
+    @property
+    def up_count(self) -> int:
+        return sum(1 for _ in self.up())
+
+    @property
+    def dialled_count(self) -> int:
+        return sum(link.dialled for link in self._by_key.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)

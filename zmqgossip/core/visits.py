@@ -1,0 +1,92 @@
+"""A seed looks for itself: who answers at a registered address?
+
+A visit opens a DEALER to the peer's ROUTER, asks CHECK, and has one of three ends: answered (by whoever lives there now), refused,
+or silent. Dial-backs and verdicts are made of visits; how often and what follows is theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from zmqgossip.core.messages import Check, Checked
+from zmqgossip.core.node import Node
+from zmqgossip.core.types import PeerRecord
+
+VISIT_DUE = "visit due"
+
+
+class Outcome(Enum):
+    ANSWERED = 1
+    OTHER = 2  # somebody answered, and it is not the peer or not its life
+    REFUSED = 3
+    SILENT = 4
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """One attempt. `owner` is the key of the dial-back or the case that it belongs to."""
+
+    key: int
+    owner: int
+    target: PeerRecord
+    nonce: bytes
+
+
+class Visits:
+    """All visits under way."""
+
+    __slots__ = ("_node", "_open")
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._open: dict[int, Visit] = {}
+
+    def begin(self, owner: int, target: PeerRecord, timeout_s: float, now: float) -> None:
+        visit = Visit(self._node.new_key(), owner, target, self._node.nonce())
+        self._open[visit.key] = visit
+        self._node.outbox.open(visit.key, target.endpoint)
+        self._node.timers.set((VISIT_DUE, visit.key), now + timeout_s)
+        self._node.counters.add("visits.made")
+
+    def knows(self, key: int) -> bool:
+        return key in self._open
+
+    def on_connected(self, key: int) -> None:
+        visit = self._open.get(key)
+        if visit is not None:
+            self._node.ask(key, Check(visit.nonce))
+
+    def on_checked(self, key: int, body: Checked) -> tuple[int, Outcome] | None:
+        """Somebody answered: the owner of the visit and what was found. None for an answer to something else."""
+        visit = self._open.get(key)
+        if visit is None or visit.nonce != body.nonce:
+            self._node.counters.add("visits.stale")
+            return None
+        target = visit.target
+        same = body.record.id == target.id and body.record.epoch == target.epoch and body.record.publish == target.publish
+        return self._end(visit), Outcome.ANSWERED if same else Outcome.OTHER
+
+    def on_disconnected(self, key: int) -> tuple[int, Outcome] | None:
+        visit = self._open.get(key)
+        return None if visit is None else (self._end(visit), Outcome.REFUSED)
+
+    def due(self, key: int) -> tuple[int, Outcome] | None:
+        visit = self._open.get(key)
+        return None if visit is None else (self._end(visit), Outcome.SILENT)
+
+    def abandon(self, owner: int) -> None:
+        """The owner has seen enough."""
+        for visit in [visit for visit in self._open.values() if visit.owner == owner]:
+            self._end(visit)
+
+    def postpone(self, timeout_s: float, now: float) -> None:
+        """The seed was away: every visit gets its whole time again."""
+        for key in self._open:
+            self._node.timers.set((VISIT_DUE, key), now + timeout_s)
+
+    def _end(self, visit: Visit) -> int:
+        del self._open[visit.key]
+        self._node.timers.cancel((VISIT_DUE, visit.key))
+        self._node.outbox.close(visit.key)
+        return visit.owner

@@ -1,0 +1,1 @@
+"""The body that ships: ZeroMQ sockets, threads and the monotonic clock. Nothing above `core` decides what a peer says."""

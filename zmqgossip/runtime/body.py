@@ -1,0 +1,298 @@
+"""The body of one engine: its sockets, and the execution of its outbox.
+
+It knows bytes, keys and routes, and nothing of the protocol. Everything here runs in the loop's thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from zmqgossip.core import outbox
+from zmqgossip.core.events import Connected, Event
+from zmqgossip.core.outbox import Knock, Route, Segment
+from zmqgossip.core.peer import PeerEngine
+from zmqgossip.core.seed import SeedEngine
+from zmqgossip.core.types import Endpoint
+from zmqgossip.runtime import sockets
+from zmqgossip.runtime.knocker import Knocker
+from zmqgossip.runtime.loop import Loop
+from zmqgossip.runtime.sockets import Socket
+
+DRAIN_MAX = 256
+"""Frames that one socket may hand over in a turn, so that no neighbour starves the others."""
+WALL_CHECK_S = 1.0
+Engine = PeerEngine | SeedEngine
+Tell = Callable[[float, Event | Segment], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """A DEALER and its monitor; `up` once its handshake went well."""
+
+    dealer: Socket
+    monitor: Socket
+    up: bool = False
+
+
+class Body:
+    """Sockets of one engine. `tell(wall, item)` gets its events and deliveries, in order."""
+
+    def __init__(self, loop: Loop, engine: Engine, router: Socket, xpub: Socket | None, domain: bytes, tell: Tell) -> None:
+        self.domain = domain
+        self.engine = engine
+        self._loop = loop
+        self._tell = tell
+        self._router = router
+        self._xpub = xpub
+        self._lines: dict[int, _Line] = {}
+        self._subs: dict[int, Socket] = {}
+        self._knocker = Knocker(loop.watch_plain, self._knocked, engine.node.config.knock_timeout_s)
+        self._spoke: dict[int, None] = {}  # descriptors of connections that have sent a valid frame
+        self._monitors = [sockets.listener_monitor(router)]
+        self._wall_checked_at = 0.0
+        loop.watch(router, self._drain_router, control=True)
+        loop.watch(self._monitors[0], self._drain_router_monitor, control=True)
+        if xpub is not None:
+            self._monitors.append(sockets.listener_monitor(xpub))
+            loop.watch(xpub, self._drain_xpub, control=True)
+            loop.watch(self._monitors[1], self._drain_xpub_monitor, control=True)
+        self._effects: dict[int, Callable[..., None]] = {
+            outbox.REQUEST: self._request,
+            outbox.REPLY: self._reply,
+            outbox.PUBLISH: self._publish,
+            outbox.OPEN: self._open,
+            outbox.CLOSE: self._close_key,
+            outbox.SUBSCRIBE: self._subscribe,
+            outbox.KNOCK: self._knock,
+            outbox.DELIVER: self._tell_now,
+            outbox.EVENT: self._tell_now,
+        }
+        loop.add(self)
+
+    # -- turns ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def next_deadline(self) -> float | None:
+        deadlines = [due for due in (self.engine.next_deadline, self._knocker.next_deadline) if due is not None]
+        return min(deadlines) if deadlines else None
+
+    def turn(self, now: float) -> None:
+        """The end of a turn: what is due, then everything that the engine wants done."""
+        if now - self._wall_checked_at > WALL_CHECK_S:
+            self._wall_checked_at = now
+            self.engine.node.wall_offset = time.time() - now
+        self._knocker.expire(now)
+        due = self.engine.next_deadline
+        if due is not None and due <= now:
+            self.engine.on_timers(now)
+        self.flush(now)
+
+    def flush(self, now: float) -> None:
+        """Executes the outbox. An effect may cause new ones (a connect that is refused at once): they follow."""
+        while effects := self.engine.outbox.drain():
+            for kind, *arguments in effects:
+                self._effects[kind](now, *arguments)
+
+    def _tell_now(self, now: float, item: Event | Segment) -> None:
+        self._tell(self.engine.node.wall(now), item)
+
+    def connected(self, address: str) -> None:
+        """A client was let in."""
+        self.engine.counters.add("connections.let_in")
+        if isinstance(self.engine, SeedEngine):
+            self.engine.outbox.event(Connected(address))
+
+    # -- sockets to engine ------------------------------------------------------------------------------------------------
+
+    def _drain_router(self, now: float) -> None:
+        for _ in range(DRAIN_MAX):
+            try:
+                parts: Sequence[Any] = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            if len(parts) != 2:
+                self.engine.counters.add("refused.parts")
+                continue
+            route, frame = parts
+            refused = self.engine.counters.refused_count
+            self.engine.on_request(route.bytes, frame.bytes, _property(frame, "Peer-Address"), now)
+            if self.engine.counters.refused_count == refused:
+                self._spoke[frame.get(zmq.SRCFD)] = None
+            self.flush(now)
+
+    def _drain_router_monitor(self, now: float) -> None:
+        counters = self.engine.counters
+        while (read := sockets.read_monitor(self._monitors[0])) is not None:
+            event, descriptor = read
+            if event == zmq.Event.ACCEPTED:
+                counters.add("connections.accepted")
+            elif event == zmq.Event.DISCONNECTED:
+                spoke = self._spoke.pop(descriptor, True) is None
+                counters.add("connections.closed" if spoke else "connections.without_a_valid_frame")
+
+    def _drain_xpub(self, now: float) -> None:
+        assert self._xpub is not None and isinstance(self.engine, PeerEngine)
+        for _ in range(DRAIN_MAX):
+            try:
+                message = self._xpub.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if message[:1] == b"\x01":
+                self.engine.on_subscription(message[1:], now)
+                self.flush(now)
+            elif message[:1] != b"\x00":
+                self.engine.counters.add("refused.upstream")
+
+    def _drain_xpub_monitor(self, now: float) -> None:
+        while (read := sockets.read_monitor(self._monitors[1])) is not None:
+            if read[0] == zmq.Event.ACCEPTED:
+                self.engine.counters.add("watchers.accepted")
+            elif read[0] == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self.engine.counters.add("watchers.handshakes")
+
+    def _drain_dealer(self, key: int, now: float) -> None:
+        for _ in range(DRAIN_MAX):
+            line = self._lines.get(key)
+            if line is None:
+                return
+            try:
+                parts = line.dealer.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(parts) != 1:
+                self.engine.counters.add("refused.parts")
+                continue
+            self.engine.on_reply(key, parts[0], now)
+            self.flush(now)
+
+    def _drain_dealer_monitor(self, key: int, now: float) -> None:
+        line = self._lines.get(key)
+        while line is not None and (read := sockets.read_monitor(line.monitor)) is not None:
+            if read[0] != zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._drain_dealer(key, now)  # what came before the end is still read
+                self._close_line(key)
+                self.engine.on_disconnected(key, now)
+            elif not line.up:
+                line.up = True
+                self.engine.on_connected(key, now)
+            self.flush(now)
+            line = self._lines.get(key) if self._lines.get(key) is line else None
+
+    def _drain_sub(self, key: int, now: float) -> None:
+        assert isinstance(self.engine, PeerEngine)
+        for _ in range(DRAIN_MAX):
+            socket = self._subs.get(key)
+            if socket is None:
+                return
+            try:
+                parts = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(parts) != 1:
+                self.engine.counters.add("refused.parts")
+                continue
+            self.engine.on_gossip(key, parts[0], now)
+            self.flush(now)
+
+    def _knocked(self, key: int, results: Sequence[Knock], now: float) -> None:
+        self.engine.on_knock(key, results, now)
+        self.flush(now)
+
+    # -- engine to sockets ------------------------------------------------------------------------------------------------
+
+    def _request(self, now: float, key: int, frame: bytes) -> None:
+        line = self._lines.get(key)
+        if line is None:
+            self.engine.counters.add("dropped.not_connected")
+            return
+        try:
+            line.dealer.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            self._request_again(line, frame)
+
+    def _request_again(self, line: _Line, frame: bytes) -> None:
+        """libzmq looks for a new connection only now and then while sending; asking for its events makes it look."""
+        try:
+            if line.dealer.getsockopt(zmq.EVENTS):
+                line.dealer.send(frame, zmq.NOBLOCK)
+                return
+        except zmq.Again:
+            self.engine.counters.add("dropped.dealer_full")
+            return
+        self.engine.counters.add("dropped.not_connected")
+
+    def _reply(self, now: float, route: Route, frame: bytes) -> None:
+        try:
+            self._router.send_multipart([route, frame], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            reason = "route_gone" if error.errno == errno.EHOSTUNREACH else "route_full"
+            self.engine.counters.add(f"dropped.{reason}")
+
+    def _publish(self, now: float, frame: bytes) -> None:
+        assert self._xpub is not None
+        self._xpub.send(frame, zmq.NOBLOCK)
+
+    def _open(self, now: float, key: int, endpoint: Endpoint) -> None:
+        if key in self._lines:
+            self._close_line(key)
+        dealer, monitor = sockets.dealer(self._loop.context, endpoint)
+        self._lines[key] = _Line(dealer, monitor)
+        self._loop.watch(dealer, lambda at: self._drain_dealer(key, at), control=True)
+        self._loop.watch(monitor, lambda at: self._drain_dealer_monitor(key, at), control=True)
+
+    def _close_line(self, key: int) -> None:
+        line = self._lines.pop(key)
+        self._loop.unwatch(line.dealer)
+        self._loop.unwatch(line.monitor)
+        sockets.close(line.dealer, line.monitor)
+
+    def _close_key(self, now: float, key: int) -> None:
+        if key in self._lines:
+            self._close_line(key)
+        if key in self._subs:
+            self._close_sub(key)
+
+    def _subscribe(self, now: float, key: int, endpoint: Endpoint, topics: Sequence[bytes]) -> None:
+        if key in self._subs:
+            self._close_sub(key)
+        socket = sockets.sub(self._loop.context, endpoint, topics)
+        self._subs[key] = socket
+        self._loop.watch(socket, lambda at: self._drain_sub(key, at), control=False)
+
+    def _close_sub(self, key: int) -> None:
+        socket = self._subs.pop(key)
+        self._loop.unwatch(socket)
+        sockets.close(socket)
+
+    def _knock(self, now: float, key: int, endpoints: Sequence[Endpoint]) -> None:
+        self._knocker.knock(key, endpoints, now)
+
+    # -- the end ----------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Closes every socket. The engine has said goodbye before, or will not any more."""
+        self._loop.remove(self)
+        self._knocker.close()
+        for key in list(self._lines):
+            self._close_line(key)
+        for key in list(self._subs):
+            self._close_sub(key)
+        for socket, monitor in zip([self._router, self._xpub], self._monitors, strict=False):
+            if socket is not None:
+                self._loop.unwatch(socket)
+                self._loop.unwatch(monitor)
+                sockets.close(socket, monitor)
+
+
+def _property(frame: Any, name: str) -> str:
+    """A property of the connection that a frame came on, '' if it has none."""
+    try:
+        return str(frame.get(name))
+    except zmq.ZMQError:
+        return ""

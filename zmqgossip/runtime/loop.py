@@ -1,0 +1,197 @@
+"""One zmq.Poller thread that drives any number of engines.
+
+A turn: sleep until a socket has something, somebody calls, or the next deadline; read the clock once; drain control sockets
+(ROUTER, DEALER, monitors), then gossip; then timers. There is no tick. Sockets belong to this thread; everybody else hands over
+a callable and a wake-up.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import zmq
+
+from zmqgossip.core.errors import NodeClosed
+from zmqgossip.runtime.sockets import Context, Socket
+from zmqgossip.runtime.zap import Zap
+
+if TYPE_CHECKING:
+    from zmqgossip.runtime.body import Body
+
+T = TypeVar("T")
+Handler = Callable[[float], None]
+Call = tuple[Callable[[], Any], "Future[Any] | None"]
+STOP_TIMEOUT_S = 2.0
+
+
+class Loop:
+    """A thread with a context of its own. Use it as `loop.call(function)` from outside, never its sockets.
+
+    `failed(error)` is called in the thread when a bug of ours ends it, so that nobody waits for it in vain.
+    """
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._failed = failed
+        self.context: Context = zmq.Context()
+        self._poller = zmq.Poller()
+        self._handlers: dict[Any, tuple[bool, Handler]] = {}  # socket or descriptor: is it control, and what reads it
+        self._bodies: list[Body] = []
+        self._calls: deque[Call] = deque()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._running = True
+        self._pid = os.getpid()
+        self._zap = Zap(self.context, self._connected)
+        self._watch(self._wake_out.fileno(), self._drain_wake, control=True)
+        self.watch(self._zap.socket, lambda _: self._zap.drain(), control=True)
+        self._thread = threading.Thread(target=self._run, name="zmqgossip", daemon=True)
+        self._thread.start()
+
+    # -- from any thread --------------------------------------------------------------------------------------------------
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Runs `function` in the loop's thread, soon. Raises NodeClosed after the end, or in a forked child."""
+        self._hand_over((function, None))
+
+    def call(self, function: Callable[[], T], timeout_s: float | None = None) -> T:
+        """Runs `function` in the loop's thread and returns, or raises, what it does. Raises NodeClosed, TimeoutError."""
+        if threading.current_thread() is self._thread:
+            return function()
+        future: Future[T] = Future()
+        self._hand_over((function, future))
+        return future.result(timeout_s)
+
+    def _hand_over(self, call: Call) -> None:
+        if os.getpid() != self._pid:
+            raise NodeClosed("a forked child cannot use its parent's node; make one of its own")
+        self._calls.append(call)
+        if not self._running:
+            self._refuse_calls()
+            raise NodeClosed("the node is closed")
+        try:
+            self._wake_in.send(b"\0")
+        except BlockingIOError:  # it is full of wake-ups already
+            return
+        except OSError:  # the thread has just ended
+            self._refuse_calls()
+
+    def stop(self) -> None:
+        """Ends the thread, the bodies' sockets and the context. A second call does nothing."""
+        if not self._running or os.getpid() != self._pid:
+            return
+        with suppress(NodeClosed):  # it ended in this very moment
+            self.post(self._end)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(STOP_TIMEOUT_S)
+
+    # -- in the loop's thread ---------------------------------------------------------------------------------------------
+
+    def add(self, body: Body) -> None:
+        self._bodies.append(body)
+
+    def remove(self, body: Body) -> None:
+        self._bodies.remove(body)
+
+    def watch(self, source: Socket, handler: Handler, *, control: bool) -> None:
+        """Calls `handler(now)` whenever `source` can be read."""
+        self._watch(source, handler, control=control)
+
+    def unwatch(self, source: Socket) -> None:
+        self._poller.unregister(source)
+        del self._handlers[source]
+
+    def watch_plain(self, plain: socket.socket, handler: Handler | None) -> None:
+        """Calls `handler(now)` when a plain socket's connect has ended; None ends the watching."""
+        descriptor = plain.fileno()
+        if handler is None:
+            self._poller.unregister(descriptor)
+            del self._handlers[descriptor]
+        else:
+            self._handlers[descriptor] = (True, handler)
+            self._poller.register(descriptor, zmq.POLLOUT | zmq.POLLERR)
+
+    def _watch(self, source: Any, handler: Handler, *, control: bool) -> None:
+        self._handlers[source] = (control, handler)
+        self._poller.register(source, zmq.POLLIN)
+
+    def _connected(self, domain: bytes, address: str) -> None:
+        for body in self._bodies:
+            if body.domain == domain:
+                body.connected(address)
+
+    def _drain_wake(self, _now: float) -> None:
+        try:
+            while self._wake_out.recv(4096):
+                continue
+        except BlockingIOError:
+            return
+
+    def _run(self) -> None:
+        try:
+            while self._running:
+                self._turn()
+        except BaseException as error:
+            self._failed(error)
+        finally:
+            self._running = False
+            self._close()
+            self._refuse_calls()
+
+    def _make_calls(self) -> None:
+        while self._calls:
+            function, future = self._calls.popleft()
+            if future is None:
+                function()
+                continue
+            try:
+                future.set_result(function())
+            except Exception as error:  # whatever it is belongs to the caller
+                future.set_exception(error)
+
+    def _refuse_calls(self) -> None:
+        """Nobody makes them any more: whoever waits is told."""
+        while self._calls:
+            _, future = self._calls.popleft()
+            if future is not None:
+                future.set_exception(NodeClosed("the node is closed"))
+
+    def _turn(self) -> None:
+        ready = self._poller.poll(self._sleep_ms())
+        now = time.monotonic()
+        for wanted in (True, False):
+            for source, _ in ready:
+                control, handler = self._handlers.get(source, (None, None))
+                if handler is not None and control is wanted:
+                    handler(now)
+        self._make_calls()
+        for body in list(self._bodies):
+            body.turn(now)
+
+    def _sleep_ms(self) -> int | None:
+        """How long nothing is due; None for ever. Rounded up, or the last millisecond would be spent spinning."""
+        if self._calls:
+            return 0
+        deadlines = [due for due in (body.next_deadline for body in self._bodies) if due is not None]
+        if not deadlines:
+            return None
+        return max(0, int((min(deadlines) - time.monotonic()) * 1000) + 1)
+
+    def _end(self) -> None:
+        self._running = False
+
+    def _close(self) -> None:
+        for body in list(self._bodies):
+            body.close()
+        self._zap.close()
+        self._wake_in.close()
+        self._wake_out.close()
+        self.context.term()

@@ -1,0 +1,139 @@
+"""Asks seeds for their whole lists, page by page, without being a peer: nothing is registered, so the asker is never listed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import zmq
+
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.messages import List, Listed, WrongCluster
+from zmqgossip.core.types import FIRST_ID, Endpoint, Member, PeerId, PeerState
+from zmqgossip.core.wire import Codec, cluster_hash
+from zmqgossip.runtime import sockets
+from zmqgossip.runtime.sockets import Socket
+
+PAGE = 256
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """What one seed said. `complete` when every page came."""
+
+    seed: Endpoint
+    members: list[Member] = field(default_factory=list)
+    complete: bool = False
+    failed: str = ""
+    pages_asked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A peer as the seeds together list it; `seeds` of them hold it alive or suspect."""
+
+    member: Member
+    seeds: int
+
+
+class _Asker:
+    """The conversation with one seed."""
+
+    def __init__(self, context: sockets.Context, codec: Codec, seed: Endpoint, tombstones: bool) -> None:
+        self.answer = Answer(seed)
+        self.socket, self.monitor = sockets.dealer(context, seed)
+        self._codec = codec
+        self._wants_tombstones = tombstones
+        self._in_tombstones = False
+
+    @property
+    def done(self) -> bool:
+        return self.answer.complete or bool(self.answer.failed)
+
+    def ask(self, after: PeerId) -> None:
+        self.answer.pages_asked += 1
+        self.socket.send(self._codec.encode(List(after, PAGE, self._in_tombstones), self.answer.pages_asked))
+
+    def on_monitor(self) -> None:
+        while (read := sockets.read_monitor(self.monitor)) is not None:
+            if read[0] == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self.ask(FIRST_ID)
+            elif not self.done:
+                self.answer.failed = "nobody listens" if not self.answer.pages_asked else "the connection dropped"
+                return
+
+    def on_frame(self) -> None:
+        try:
+            body, exchange = self._codec.decode(self.socket.recv(zmq.NOBLOCK))
+        except WireError as error:
+            self.answer.failed = f"not understood ({error})"
+            return
+        if isinstance(body, WrongCluster):
+            self.answer.failed = "another cluster"
+        elif isinstance(body, Listed) and exchange == self.answer.pages_asked:
+            self.answer.members += body.members
+            if body.more and body.members:
+                self.ask(body.members[-1].record.id)
+            elif self._wants_tombstones and not self._in_tombstones:
+                self._in_tombstones = True
+                self.ask(FIRST_ID)
+            else:
+                self.answer.complete = True
+
+
+def ask_seeds(seeds: Sequence[Endpoint], cluster: str, *, tombstones: bool, timeout_s: float) -> list[Answer]:
+    """One answer a seed, in their order. Never raises for what a seed does or does not say."""
+    context: sockets.Context = zmq.Context()
+    codec = Codec(cluster_hash(cluster))
+    askers = [_Asker(context, codec, seed, tombstones) for seed in seeds]
+    until = time.monotonic() + timeout_s
+    try:
+        while (left := until - time.monotonic()) > 0 and not all(asker.done for asker in askers):
+            _turn(askers, left)
+    finally:
+        for asker in askers:
+            sockets.close(asker.socket, asker.monitor)
+        context.destroy(linger=0)
+    for asker in askers:
+        if not asker.done:
+            asker.answer.failed = f"no answer within {timeout_s:g} s"
+    return [asker.answer for asker in askers]
+
+
+def _turn(askers: list[_Asker], timeout_s: float) -> None:
+    poller = zmq.Poller()
+    readers: dict[Socket, _Asker] = {}
+    for asker in askers:
+        if not asker.done:
+            for socket in (asker.socket, asker.monitor):
+                poller.register(socket, zmq.POLLIN)
+                readers[socket] = asker
+    for source, _ in poller.poll(int(timeout_s * 1000) + 1):
+        asker = readers[source]
+        if source is asker.monitor:
+            asker.on_monitor()
+        else:
+            asker.on_frame()
+
+
+def union(answers: Sequence[Answer]) -> list[Listing]:
+    """The members of all answers, by endpoint. Living before gone, then the newer record, then the milder state."""
+    best: dict[PeerId, Member] = {}
+    counts: dict[PeerId, int] = {}
+    for answer in answers:
+        for member in answer.members:
+            peer = member.record.id
+            counts[peer] = counts.get(peer, 0) + (member.state in (PeerState.ALIVE, PeerState.SUSPECT))
+            held = best.get(peer)
+            if held is None or _rank(member) > _rank(held):
+                best[peer] = member
+    listings = [Listing(member, counts[peer]) for peer, member in best.items()]
+    return sorted(listings, key=lambda listing: (listing.member.record.endpoint, listing.member.record.id))
+
+
+def _rank(member: Member) -> tuple[bool, int, int, int]:
+    living = member.state in (PeerState.ALIVE, PeerState.SUSPECT)
+    # Of the gone, LEFT is what the peer itself said; of the living, ALIVE is what some seed has seen.
+    mildness = -member.state if living else member.state
+    return (living, *member.record.order, mildness)

@@ -1,0 +1,163 @@
+"""Events and deliveries as lines for people, through loguru: on the console and in `output_*.txt`.
+
+A received message is one line in the form of its code, `<1133> <port> <timestamp> <msg_count> from BROUGHT origin MADE`; a line of
+this form is written for what was received, and once for each message of one's own. Every other line begins with the time.
+Text that came from a remote is escaped, so that nobody can move the reader's cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from loguru import logger
+
+from zmqgossip.core import events
+from zmqgossip.core.errors import CannotWrite
+from zmqgossip.core.messages import Code
+from zmqgossip.core.types import Endpoint, PeerState
+from zmqgossip.runtime.node import Delivery, Item
+
+PLAIN_TOPIC = "gossip"
+"""The topic of the base protocol's own messages: their line says everything, so their body is not shown."""
+
+
+def open_log(console: TextIO | None, file: Path | None) -> None:
+    """Sends lines to `console` and appends them to `file`, each flushed at once. Raises CannotWrite."""
+    logger.remove()
+    if console is not None:
+        logger.add(console, format="{message}", level="INFO")
+    if file is not None:
+        try:
+            logger.add(file, format="{message}", level="INFO", mode="a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise CannotWrite(str(file), error.strerror or str(error)) from None
+
+
+def write(line: str) -> None:
+    """One line. Loguru adds nothing to it."""
+    logger.opt(raw=False).info("{}", line)
+
+
+def stamp(at: float) -> str:
+    """Unix seconds as RFC 3339 in UTC, with microseconds."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seconds(timestamp: float) -> str:
+    """A timestamp as the base protocol shows it."""
+    return f"{timestamp:.6f}"
+
+
+def lines(item: Item, me: Endpoint | None = None) -> Iterator[str]:
+    """What is written for one item; `me` is the peer that it happened to."""
+    what = item.what
+    if isinstance(what, Delivery):
+        yield from _delivery_lines(what, me)
+    elif isinstance(what, events.ProbeReceived):
+        yield f"<{Code.PROBE}> <{seconds(what.timestamp)}> <{what.port}> from {what.sender} origin {what.sender}"
+    elif isinstance(what, events.ReplyReceived):
+        ports = f"<{what.sender_port}> <{what.own_port}>"
+        yield f"<{Code.REPLY}> <{seconds(what.timestamp)}> {ports} from {what.sender} origin {what.sender}"
+    else:
+        words = _WORDS[type(what)](what)
+        where = f"seed {item.where} " if item.where is not None else ""
+        yield f"{stamp(item.at)} {where}{printable(words)}"
+
+
+def _delivery_lines(delivery: Delivery, me: Endpoint | None) -> Iterator[str]:
+    body = delivery.messages
+    code = Code.PROPAGATED if delivery.hops else Code.GOSSIP
+    brought = delivery.brought if delivery.brought is not None else me
+    for place, message in enumerate(body.messages):
+        fields = f"<{code}> <{body.port}> <{seconds(message.sent_at)}> <{body.first + place}>"
+        yield f"{fields} from {brought} origin {delivery.origin}"
+        if message.topic != PLAIN_TOPIC:
+            text = message.payload.decode("utf-8", errors="replace")
+            yield f"{stamp(message.sent_at)} {printable(message.topic)} {delivery.origin}: {printable(text)}"
+
+
+def printable(text: str) -> str:
+    """`text` with everything that a terminal would act on written as an escape."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _accepted(event: events.SeedAccepted) -> str:
+    return f"listed by seed {event.seed}, {event.total} peers there"
+
+
+def _no_seed(event: events.NoSeed) -> str:
+    return f"no seed reachable ({', '.join(map(str, event.seeds))}); going on without and trying again for ever"
+
+
+def _wrong_cluster(event: events.WrongCluster) -> str:
+    return f"seed {event.seed} belongs to another cluster; check `cluster` and `seeds` in the configuration"
+
+
+def _reported(event: events.NeighbourReported) -> str:
+    return f"reported {event.peer} dead to all seeds ({event.evidence.name.lower()}, {event.misses} misses)"
+
+
+def _verdict(event: events.VerdictHeard) -> str:
+    held = "it lives, the link was at fault" if event.state is PeerState.ALIVE else event.state.name.lower()
+    return f"verdict of seed {event.seed} on {event.peer}: {held}"
+
+
+def _dead_report(event: events.DeadReportReceived) -> str:
+    return f"dead report of {event.peer} by {event.reporter} ({event.evidence.name.lower()}, {event.misses} misses)"
+
+
+def _not_listed(event: events.PeerNotListed) -> str:
+    return f"registration of {event.peer} refused ({event.why.name.lower()}): {event.text}"
+
+
+def _refused(event: events.RegistrationRefused) -> str:
+    return f"seed {event.seed} does not list this peer ({event.why.name.lower()}, {event.address}): {event.text}"
+
+
+def _version(event: events.VersionRefused) -> str:
+    return f"{event.remote} speaks protocol {event.theirs}, this node {event.ours}: refused; upgrade the older one"
+
+
+_WORDS: dict[type[events.Event], Callable[[Any], str]] = {
+    events.PeerJoined: lambda event: f"joined {event.peer}",
+    events.PeerReady: lambda event: f"peer ready {event.peer}",
+    events.PeerSuspected: lambda event: f"suspect {event.peer}",
+    events.PeerDead: lambda event: f"dead {event.peer}",
+    events.PeerLeft: lambda event: f"left {event.peer}",
+    events.SeedAccepted: _accepted,
+    events.SeedLost: lambda event: f"lost seed {event.seed}: {event.why}",
+    events.NoSeed: _no_seed,
+    events.WrongCluster: _wrong_cluster,
+    events.VersionRefused: _version,
+    events.RegistrationRefused: _refused,
+    events.NeighbourUp: lambda event: f"link up {event.peer} ({'dialled' if event.dialled else 'accepted'})",
+    events.NeighbourDown: lambda event: f"link down {event.peer}: {event.why}",
+    events.ProbeMissed: lambda event: f"no reply from {event.peer}, miss {event.misses} of {event.misses_max}",
+    events.NeighbourReported: _reported,
+    events.VerdictHeard: _verdict,
+    events.Refuted: lambda event: f"this peer was called dead; it lives, revision {event.revision}",
+    events.Ready: lambda event: f"ready, {event.links} links up",
+    events.Left: lambda event: f"left the network: {event.heard} of {event.told} neighbours and seeds confirmed it",
+    events.Connected: lambda event: f"connection from {event.address}",
+    events.RegistrationReceived: lambda event: f"registration of {event.peer} from {event.address}",
+    events.PeerListed: lambda event: f"listed {event.peer}, {event.total} peers",
+    events.PeerNotListed: _not_listed,
+    events.DeadReportReceived: _dead_report,
+    events.PeerCleared: lambda event: f"cleared {event.peer}: {event.answered} of {event.asked} probes answered",
+    events.PeerHeld: lambda event: f"held {event.peer} suspect: {event.unreachable} unreachable at once, waiting for its lease",
+    events.PeerRemoved: lambda event: f"removed {event.peer}: {event.why}, {event.total} peers",
+    events.LeaveReceived: lambda event: f"leave of {event.peer}, {event.total} peers",
+}
+
+
+def summary(counters: dict[str, int]) -> str:
+    """The line at the end: every counter that is not zero."""
+    return "summary " + (" ".join(f"{name}={count}" for name, count in sorted(counters.items())) or "nothing happened")
+
+
+def neighbours_line(at: float, neighbours: list[Endpoint]) -> str:
+    """The list of neighbours, links up both ways."""
+    return f"{stamp(at)} neighbours {len(neighbours)}: {' '.join(map(str, neighbours)) or 'none'}"
