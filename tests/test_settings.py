@@ -291,9 +291,7 @@ def test_no_key_and_no_value_of_a_file_can_break_the_line(text: str) -> None:
 
 def test_a_mistake_is_named_after_the_layer_it_comes_from() -> None:
     write(GOOD)
-    assert str(refusal(lambda: load(None, env={"ZMQGOSSIP_PROFILE": "x"}))).startswith(
-        'ZMQGOSSIP_PROFILE is "x", which is no profile'
-    )
+    assert str(refusal(lambda: load(None, env={"ZMQGOSSIP_PROFILE": "x"}))).startswith('ZMQGOSSIP_PROFILE is "x", which is no profile')
     assert str(refusal(lambda: load(None, env={"ZMQGOSSIP_HOST": "a b"}))).startswith('ZMQGOSSIP_HOST is "a b"; it must')
     assert str(refusal(lambda: load_without_environment(profile="x"))).startswith('--profile is "x", which is no profile')
     assert str(refusal(lambda: load_without_environment(host="a b"))).startswith('--host is "a b"; it must')
@@ -340,9 +338,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(key=st.sampled_from([*GOOD, "profile", "host", "log_dir", "advertise_networks", "protocol", "seed"]), value=JSON_VALUES)
-def test_any_value_under_any_key_gives_settings_or_one_line(
-    key: str, value: object, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_value_under_any_key_gives_settings_or_one_line(key: str, value: object, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "value.json"
     write({**GOOD, key: value}, path)
     try:

@@ -49,9 +49,7 @@ def an_app(body: Callable[[], None] = lambda: None) -> typer.Typer:
         body()
 
     @app.command()
-    def peer(
-        port: PortOption = None, config: ConfigOption = None, every: Annotated[float, typer.Option(min=0, max=3600)] = 5
-    ) -> None:
+    def peer(port: PortOption = None, config: ConfigOption = None, every: Annotated[float, typer.Option(min=0, max=3600)] = 5) -> None:
         typer.echo(f"{port} {config} {every}")
 
     return app
@@ -105,13 +103,11 @@ def test_a_command_may_end_itself_with_a_code(code: int) -> None:
     [
         (
             ["peer", "--port", "70000"],
-            "invalid value for '--port': '70000' is not a port; give one from 1 to 65535, or 0 for any free one; "
-            "see zmqgossip peer --help",
+            "invalid value for '--port': '70000' is not a port; give one from 1 to 65535, or 0 for any free one; see zmqgossip peer --help",
         ),
         (
             ["peer", "--port", "five"],
-            "invalid value for '--port': 'five' is not a port; give one from 1 to 65535, or 0 for any free one; "
-            "see zmqgossip peer --help",
+            "invalid value for '--port': 'five' is not a port; give one from 1 to 65535, or 0 for any free one; see zmqgossip peer --help",
         ),
         (["peer", "--port"], "option '--port' requires an argument"),
         (["pear"], "no such command 'pear'. Did you mean 'peer'?; see zmqgossip --help"),
@@ -124,9 +120,7 @@ def test_a_mistake_of_usage_is_one_line_and_code_2(arguments: list[str], line: s
     assert (captured.out, captured.err) == ("", f"zmqgossip: {line}\n")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["peer", "--prot", "1"], ["peer", "--every", "-1"], ["peer", "--every", "x"], ["--nothing"]]
-)
+@pytest.mark.parametrize("arguments", [["peer", "--prot", "1"], ["peer", "--every", "-1"], ["peer", "--every", "x"], ["--nothing"]])
 def test_what_typer_finds_wrong_by_itself_is_one_line_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(an_app(), arguments) == ExitCode.USAGE
     captured = capsys.readouterr()

@@ -27,14 +27,16 @@ def objects(demo: Process) -> list[dict[str, Any]]:
 
 
 def processes_in(directory: Path) -> list[int]:
-    """Process ids of everything whose command line names a file in `directory`."""
+    """Process ids of the demo's nodes: everything whose stderr is a console file below `directory`."""
     found = []
     for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
         try:
-            named = entry.name.isdigit() and f"{directory}/".encode() in (entry / "cmdline").read_bytes()
+            talk = (entry / "fd" / "2").readlink()
         except OSError:  # it has just ended
             continue
-        if named:
+        if directory in talk.parents and talk.name.startswith("console_"):
             found.append(int(entry.name))
     return found
 

@@ -8,6 +8,7 @@ Left to others: what the commands do (one file a family), shared options (`optio
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -27,6 +28,7 @@ for command in (seed, peer, peers, demo):  # the order of --help
 
 def main() -> NoReturn:
     """The entry point of the console script; ends the process with the command's exit code."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # typer asks pydantic, which would look for plugins at each start
     sys.exit(run(app))
 
 

@@ -42,6 +42,7 @@ def demo(
 ) -> None:
     """Show a network that lives: seeds and peers on this machine, each peer a process, told line by line. Ctrl-C ends it."""
     from zmqgossip.cli.demo_network import HURRIED_GRACE_S, SEEDS, Network
+    from zmqgossip.cli.demo_process import import_once
     from zmqgossip.cli.demo_story import Enough, Story, plan
     from zmqgossip.cli.running import Stop
 
@@ -50,7 +51,7 @@ def demo(
         say = _Narrator(as_json)
         text = f"Starting {SEEDS} seeds and {peers} peers on this machine, each peer a process of its own."
         say("start", text, seeds=SEEDS, peers=peers, dir=str(network.directory))
-        _compile()
+        import_once()
         story = Story(network, plan(duration, peers), say, lambda: stop.asked)
         try:
             story.tell()
@@ -144,15 +145,6 @@ def _check(duration_s: float, peers: int) -> None:
     least = minimum_s(peers)
     if not least <= duration_s < float("inf"):  # neither is NaN
         raise Misuse(f"--for {duration_s:g} is too short to show {peers} peers; give at least {least} seconds")
-
-
-def _compile() -> None:
-    """Byte-compiles the package once, where each of the processes would otherwise do so, if Python is told not to keep what it
-    compiles or the checkout is fresh: with 13 at once on two cores that is the difference between 3 and 6 seconds. What cannot be
-    written is left."""
-    import compileall
-
-    compileall.compile_dir(Path(__file__).parents[1], quiet=2)
 
 
 def _next_commands() -> tuple[str, str]:

@@ -5,21 +5,18 @@ the demo knows of it stands in the files that it writes. Processes are ended by 
 happens in between, none is left behind: leaving the context ends them all, and on Linux the kernel does it if the demo itself is
 killed.
 
-Left to others: what the lines mean (`demo_account.py`), and what happens when (`demo_story.py`).
+Left to others: how a process begins (`demo_process.py`), what the lines mean (`demo_account.py`), and what happens when (`demo_story.py`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ from types import TracebackType
 from typing import IO
 
 from zmqgossip.cli.demo_account import Life, SeedLog, port_of
+from zmqgossip.cli.demo_process import Child
 from zmqgossip.core.errors import ZmqGossipError
 
 HOST = "127.0.0.1"
@@ -76,7 +74,7 @@ class Node:
     """A process. `talk` is its stderr; `told` that its end is the demo's doing."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Child
     talk: Path
     told: bool = False
 
@@ -85,7 +83,7 @@ class Node:
         return self.process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Tells it to end. By the Popen object, which never hits a process id that was given away again."""
+        """Tells it to end."""
         self.told = True
         self.process.send_signal(number)
 
@@ -156,21 +154,10 @@ class Network:
             self._open(node, f"{HOST}:{port}", former)
         return node
 
-    def _spawn(self, name: str, arguments: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
+    def _spawn(self, name: str, arguments: list[str]) -> tuple[Child, Path]:
         talk = self.directory / f"console_{name}.txt"
         own = ["--config", str(self._config), "--log-dir", str(self.directory), "--profile", "lan"]
-        with talk.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "zmqgossip", *arguments, *own],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # the same lines stand in output_*.txt
-                stderr=file,
-                # The demo's settings are its own: a user's ZMQGOSSIP_LOG_DIR would take the files elsewhere.
-                env={name: value for name, value in os.environ.items() if not name.startswith("ZMQGOSSIP_")},
-                start_new_session=True,  # Ctrl-C is for the demo, which then ends the others itself
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - no other thread runs here that could hold a lock
-            )
-        return process, talk
+        return Child([*arguments, *own], talk), talk
 
     # -- watching ---------------------------------------------------------------------------------------------------------
 
@@ -253,14 +240,3 @@ def _free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind((HOST, 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What a child calls before it becomes a node: ask the kernel for SIGTERM when the demo dies. Linux knows how; None elsewhere."""
-    if sys.platform != "linux":
-        return None
-    import ctypes
-
-    libc = ctypes.CDLL(None)
-    pr_set_pdeathsig = 1
-    return lambda: libc.prctl(pr_set_pdeathsig, int(signal.SIGTERM), 0, 0, 0)

@@ -118,3 +118,5 @@ LAN = replace(
 PROFILES = {"default": DEFAULT, "lan": LAN}
 KNOCK_DELAYS_S = (0.0, 0.05, 0.15)
 """When a neighbour whose TCP connection dropped is knocked at: three refusals in a row cannot be a listener's restart of a few ms."""
+KNOCK_SERIES_MAX = 3
+"""Series of knocks after one drop. A process killed under load was seen to accept for some ms after its connections had dropped."""

@@ -18,7 +18,6 @@ from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link
 from zmqgossip.core.wire import (
     FLAG_MEMBERSHIP,
-    SegmentHeader,
     decode_notices,
     encode_messages,
     encode_notices,
@@ -99,19 +98,18 @@ class Gossip:
             return header.origin, []
         if node.is_in_future(header.epoch, now):
             raise WireError("epoch", "starts in the future")
-        notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else []
-        if not self._is_new(header):
+        stream = self.streams.of(header.origin, header.epoch)
+        if header.number in stream:
             node.counters.add("duplicates.known")
             return header.origin, []
+        notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else []
+        stream.add(header.number)
         node.outbox.publish(propagated(frame, header.hops))
         node.counters.add("forwarded.segments")
         if header.message_count and not header.flags & FLAG_MEMBERSHIP:
             node.counters.add("received.messages", header.message_count)
             node.outbox.deliver(Segment(frame, header, (link.peer.id, link.peer.endpoint)))
         return header.origin, notices
-
-    def _is_new(self, header: SegmentHeader) -> bool:
-        return self.streams.of(header.origin, header.epoch).add(header.number)
 
 
 def _check_topic(topic: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zmqgossip.core.config import KNOCK_DELAYS_S
+from zmqgossip.core.config import KNOCK_DELAYS_S, KNOCK_SERIES_MAX
 from zmqgossip.core.events import ProbeMissed, ReplyReceived
 from zmqgossip.core.messages import Evidence, Probe, Reply
 from zmqgossip.core.node import Node
@@ -100,8 +100,12 @@ class Liveness:
 
     def on_disconnected(self, link: Link, now: float) -> None:
         """The connection of a link that was up dropped: knock at both ports."""
+        link.series = 1
+        self._begin_series(link, now + KNOCK_DELAYS_S[0])
+
+    def _begin_series(self, link: Link, at: float) -> None:
         link.knocks = link.refusals = 0
-        self._node.timers.set((KNOCK_DUE, link.key), now + KNOCK_DELAYS_S[0])
+        self._node.timers.set((KNOCK_DUE, link.key), at)
 
     def knock(self, link: Link, now: float) -> None:
         link.knocks += 1
@@ -110,10 +114,20 @@ class Liveness:
             delay = KNOCK_DELAYS_S[link.knocks] - KNOCK_DELAYS_S[link.knocks - 1]
             self._node.timers.set((KNOCK_DUE, link.key), now + delay)
 
-    def on_knock(self, link: Link, results: Sequence[Knock]) -> Evidence | None:
-        """What the knocks met. REFUSED when every knock at both ports was refused, and the link has not come back."""
-        if link.connected or any(result is not Knock.REFUSED for result in results):
+    def on_knock(self, link: Link, results: Sequence[Knock], now: float) -> Evidence | None:
+        """What the knocks met. REFUSED when every knock of a series was refused at both ports, and the link has not come back.
+
+        A process that dies may close its connections before its listeners: one knock that is let in begins another series.
+        """
+        if link.connected:
             self._node.timers.cancel((KNOCK_DUE, link.key))
+            return None
+        if any(result is not Knock.REFUSED for result in results):
+            self._node.counters.add("knocks.not_refused")
+            self._node.timers.cancel((KNOCK_DUE, link.key))
+            if link.series < KNOCK_SERIES_MAX:
+                link.series += 1
+                self._begin_series(link, now + KNOCK_DELAYS_S[1])
             return None
         link.refusals += 1
         return Evidence.REFUSED if link.refusals >= len(KNOCK_DELAYS_S) else None

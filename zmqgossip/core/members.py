@@ -169,6 +169,10 @@ class Members:
         """Dead and left, the longest gone first."""
         return iter(self._tombstones.values())
 
+    def latest_tombstones(self) -> Iterator[Member]:
+        """Dead and left, the latest gone first."""
+        return reversed(self._tombstones.values())
+
     @property
     def living_count(self) -> int:
         return len(self._living)

@@ -6,6 +6,8 @@ neighbour is checked by one's own probes, and a peer that hears of its own death
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from zmqgossip.core.accusations import Accusations
@@ -17,12 +19,14 @@ from zmqgossip.core.messages import Evidence, Notice, Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.overlay import LINK_DUE, Overlay
 from zmqgossip.core.presence import Presence
-from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState
+from zmqgossip.core.types import Endpoint, Member, PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import REVISION_MAX
 
 REVISIONS_AHEAD_MAX = 1000
 """How far another's word may be ahead of the record held: refutations that did not get here. More is forged."""
+CHALLENGE_GAP_S = 0.2
+"""Between two floods about peers that a seed and this peer disagree on; the next list brings the others up again."""
 REFUTE_GAP_S = 1.0
 """A liar who says again and again that this peer is dead must not make it shout at wire speed."""
 _WHY_LOST = {Evidence.REFUSED: "connects are refused", Evidence.REPLACED: "somebody else lives at its address"}
@@ -49,6 +53,7 @@ class Membership:
         self.me = me
         self.announced = False
         self._refuted_at: float | None = None
+        self._challenged_at = -CHALLENGE_GAP_S
         self._node = node
         self._view = view
         self._members = members
@@ -102,6 +107,29 @@ class Membership:
         """A peer has shown by a handshake that it lives."""
         self._accusations.heard_of(record.id)
         self.learn(record, PeerState.ALIVE, now)
+
+    def on_list(self, members: Sequence[Member], now: float) -> None:
+        """What a seed lists, and whom it took off lately. It has looked for itself, but knows no newer record than the owner's."""
+        for member in members:
+            record, state = member.record, member.state
+            held = self._members.get(record.id)
+            if state in (PeerState.DEAD, PeerState.LEFT):
+                link = self._view.by_peer(record.id)
+                if self._members.is_living(record.id) and (link is None or link.state is not LinkState.UP):
+                    self.learn(record, state, now)
+            elif held is not None and held.state is PeerState.DEAD and record.order <= held.record.order:
+                self._challenge(record, now)
+            else:
+                self.learn(record, state, now)
+
+    def _challenge(self, record: PeerRecord, now: float) -> None:
+        """A seed holds alive whom this peer holds dead. The owner is told: only its newer record revives an entry."""
+        if now - self._challenged_at < CHALLENGE_GAP_S:
+            self._node.counters.add("dropped.challenge")
+            return
+        self._challenged_at = now
+        self._node.counters.add("challenges.sent")
+        self._gossip.announce(self.me, record, PeerState.SUSPECT)
 
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""

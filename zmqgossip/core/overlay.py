@@ -93,6 +93,7 @@ class Overlay:
     def hello(self, me: PeerRecord, link: Link, now: float) -> None:
         """Says HELLO, and again after a while: the ROUTER at the other end may have dropped it."""
         if link.state is LinkState.DIALLING and link.connected:
+            link.said_hello = True
             self._node.ask(link.key, Hello(me, link.peer.id, link.mine, [MODE_PLAIN]))
             self._node.timers.set((HELLO_DUE, link.key), now + self._node.config.hello_interval_s)
 
@@ -127,8 +128,8 @@ class Overlay:
             link = None
         if link is None:
             link = self._accept(me, hello, now)
-        elif link.state is LinkState.DIALLING:  # two HELLOs crossed
-            link.dialled = me.id < hello.record.id
+        link.dialled = link.said_hello and me.id < hello.record.id  # two HELLOs crossed: the smaller id has dialled
+        if link.state is LinkState.DIALLING:
             link.theirs = hello.nonce
             link.peer = hello.record
             self._subscribe(me, link)

@@ -31,6 +31,7 @@ from zmqgossip.core.messages import (
     Refused,
     Reply,
     UnknownLink,
+    UnknownPeer,
     Verdict,
     Welcome,
     Why,
@@ -150,7 +151,7 @@ class PeerEngine:
     def on_knock(self, key: int, results: Sequence[Knock], now: float) -> None:
         link = self.view.by_key(key)
         if link is not None:
-            self.membership.judge(link, self.liveness.on_knock(link, results), now)
+            self.membership.judge(link, self.liveness.on_knock(link, results, now), now)
 
     # -- messages ---------------------------------------------------------------------------------------------------------
 
@@ -244,10 +245,10 @@ class PeerEngine:
             case LeaveHeard():
                 self.farewell.heard(key)
         if self.presence.knows(key):
-            unknown = self.presence.on_answer(self.me, key, body, now)
-            if unknown is not None:
-                self.membership.refute(unknown.epoch, unknown.revision, now)
-                self.presence.on_unknown(self.me, key, now)
+            self.membership.on_list(self.presence.on_answer(key, body, now), now)
+        if isinstance(body, UnknownPeer):
+            self.membership.refute(body.epoch, body.revision, now)
+            self.presence.on_unknown(self.me, key, now)
         self.overlay.fill(self.me, now)
 
     # -- neighbours -------------------------------------------------------------------------------------------------------
@@ -261,7 +262,10 @@ class PeerEngine:
             self.node.answer(route, Refused(Why.EPOCH, 0, 0, []), exchange)
             self.counters.add("hello.epoch")
             return
+        before = self.view.by_peer(body.record.id)
         link = self.overlay.on_hello(self.me, body, route, exchange, now)
+        if before is not None and link is not before:
+            self.liveness.forget(before)
         if link is not None:
             self.liveness.heard(link, now)
             self.membership.speaks(body.record, now)
@@ -299,6 +303,7 @@ class PeerEngine:
         if body.why is Why.NOT_ME:
             self.membership.judge(link, Evidence.REPLACED, now)
             return
+        self.liveness.forget(link)
         revision = self.overlay.on_refused(link, body, now)
         if revision is not None:
             self.membership.refute(body.epoch, revision, now)

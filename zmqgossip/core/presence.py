@@ -7,7 +7,7 @@ configured seeds; those that are not among the chosen get them by an errand, a D
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -205,53 +205,43 @@ class Presence:
 
     # -- answers ----------------------------------------------------------------------------------------------------------
 
-    def on_answer(self, me: PeerRecord, key: int, body: Body, now: float) -> UnknownPeer | None:
-        """Takes a seed's answer. An UnknownPeer is given back: whether it is a verdict to refute is decided elsewhere."""
+    def on_answer(self, key: int, body: Body, now: float) -> Sequence[Member]:
+        """Takes a seed's answer. The members that it lists are given back: what is believed of them is decided elsewhere."""
         contact = self._by_key[key]
         if not isinstance(body, _ANSWERS):
             self._node.counters.add("refused.unexpected")
-            return None
+            return ()
         contact.answered, contact.failures, contact.told_lost, self._told_no_seed = True, 0, False, False
         contact.open_answers -= 1
-        unknown: UnknownPeer | None = None
+        heard: Sequence[Member] = ()
         match body:
             case Registered():
-                self._on_registered(contact, body, now)
+                heard = self._on_registered(contact, body, now)
             case Present():
                 self._node.timers.cancel((SEED_DUE, key))
-                self.learn(body.sample, now)
+                heard = body.sample
             case Listed():
-                self._on_listed(contact, body, now)
+                contact.list_after = body.members[-1].record.id if body.more and body.members else FIRST_ID
+                heard = body.members
             case NotListed():
                 self._node.timers.cancel((SEED_DUE, key))
                 address = Endpoint(body.host, body.port)
                 self._node.outbox.event(RegistrationRefused(contact.seed, body.why, address, body.text))
                 self._renew_later(contact, now)
-            case UnknownPeer():
-                unknown = body
         if not contact.chosen and contact.open_answers <= 0:
             self._close(contact)
-        return unknown
+        return heard
 
-    def _on_registered(self, contact: Contact, body: Registered, now: float) -> None:
+    def _on_registered(self, contact: Contact, body: Registered, now: float) -> Sequence[Member]:
         self._node.timers.cancel((SEED_DUE, contact.key))
         contact.ticket = body.ticket
-        self.learn(body.sample, now)
         if body.listed and contact.standing is not Standing.LISTED:
             contact.standing = Standing.LISTED
             self._node.outbox.event(SeedAccepted(contact.seed, body.total))
         elif not body.listed:
             contact.standing = Standing.PENDING
         self._renew_later(contact, now)
-
-    def _on_listed(self, contact: Contact, body: Listed, now: float) -> None:
-        self.learn(body.members, now)
-        contact.list_after = body.members[-1].record.id if body.more and body.members else FIRST_ID
-
-    def learn(self, members: Iterable[Member], now: float) -> None:
-        """Takes in what a seed lists: hearsay, which revives nobody."""
-        for member in members:
-            self._members.learn(member.record, member.state, self._node.wall(now))
+        return body.sample
 
     def on_wrong_cluster(self, key: int, now: float) -> None:
         """A seed belongs to another cluster. Fatal when no configured seed has ever answered otherwise, and all were asked."""
@@ -284,7 +274,7 @@ class Presence:
     def renew_all(self, me: PeerRecord, links_count: int, now: float) -> None:
         """Tells every seed at once what has changed: ready, or a newer record."""
         for contact in self._contacts:
-            if contact.chosen and contact.standing in (Standing.PENDING, Standing.LISTED):
+            if contact.chosen and contact.standing is Standing.LISTED:
                 self.renew(me, contact.key, links_count, now)
 
     def on_unknown(self, me: PeerRecord, key: int, now: float) -> None:

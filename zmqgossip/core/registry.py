@@ -7,7 +7,6 @@ peer has renewed once. The gone are kept as tombstones for a while, so that a re
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -128,8 +127,18 @@ class Registry:
         gone = sorted((member for member in self._gone.tombstones() if member.record.id > after), key=_member_id)
         return gone[:limit], len(gone) > limit
 
-    def alive_others(self, but: Sequence[PeerId]) -> list[Entry]:
-        return [entry for entry in self._entries.values() if entry.state is PeerState.ALIVE and entry.record.id not in but]
+    def gone_since(self, wall: float, limit: int) -> list[Member]:
+        """Who was taken off since `wall` (Unix seconds), the latest first."""
+        gone: list[Member] = []
+        for member in self._gone.latest_tombstones():
+            if member.since < wall or len(gone) == limit:
+                break
+            gone.append(member)
+        return gone
+
+    def renewed_at(self, entry: Entry) -> float:
+        """When the lease of an entry was last renewed, or later: Unix seconds."""
+        return self._node.wall(entry.lease_until - self._node.config.lease_s)
 
     def __len__(self) -> int:
         return len(self._entries)

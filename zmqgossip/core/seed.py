@@ -51,6 +51,8 @@ from zmqgossip.core.types import Endpoint, PeerState, is_vouched
 from zmqgossip.core.verdicts import Case, Decision
 from zmqgossip.core.wire import MAJOR, MINOR
 
+GONE_OVERLAP_S = 1.0
+"""Tombstones go out with presence answers since the last one, and this much before: an answer may have been lost on its way."""
 _WHY_REMOVED = {
     Decision.REFUSED: "connects are refused",
     Decision.SUPERSEDED: "somebody else lives at its address",
@@ -212,11 +214,12 @@ class SeedEngine:
         if entry is None or entry.ticket != body.ticket or entry.record.epoch != body.record.epoch:
             self._answer_unknown(route, body, exchange)
             return
+        gone = self.registry.gone_since(self.registry.renewed_at(entry) - GONE_OVERLAP_S, self.node.config.sample_max)
         self.registry.update(entry, body.record, route, now)
         if entry.state is PeerState.SUSPECT and self.verdicts.case_of(body.record.id) is None:
             self.registry.set_state(entry, PeerState.ALIVE, now)
         sample = self.registry.sample(self.node.rng, self.node.config.sample_max, body.record.id)
-        self.node.answer(route, Present(len(self.registry), sample), exchange)
+        self.node.answer(route, Present(len(self.registry), sample + gone), exchange)
 
     def _answer_unknown(self, route: Route, body: Presence, exchange: int) -> None:
         grave = self.registry.tombstone(body.record.id)

@@ -31,6 +31,11 @@ class Stream:
         self.highest = 0
         self.missing = 0
 
+    def __contains__(self, number: int) -> bool:
+        """Whether `number` was seen."""
+        place = bisect_left(self._ends, number)
+        return place < len(self._starts) and self._starts[place] <= number
+
     def add(self, number: int) -> bool:
         """Notes `number`; whether it is new. The usual case, the next one, is one comparison."""
         ends = self._ends

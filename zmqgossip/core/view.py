@@ -35,6 +35,7 @@ class Link:
     since: float
     theirs: bytes = b""
     state: LinkState = LinkState.DIALLING
+    said_hello: bool = False
     connected: bool = False
     heard: bool = False  # LINK_UP came: what the neighbour publishes reaches us
     seen: bool = False  # the neighbour's subscription is in force here
@@ -45,6 +46,7 @@ class Link:
     misses: int = 0
     probe: bytes = b""
     probe_at: float = 0.0
+    series: int = 0  # of knocks, since the connection dropped
     knocks: int = 0
     refusals: int = 0
 

@@ -1,0 +1,338 @@
+"""Before a seed lists a peer it dials back: how often, how fast, and what the peer is told when that fails."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import pytest
+
+from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer
+from zmqgossip.core import outbox
+from zmqgossip.core.config import DEFAULT
+from zmqgossip.core.events import PeerListed, PeerNotListed, RegistrationReceived
+from zmqgossip.core.messages import Check, Checked, Leave, LeaveHeard, NotListed, Register, Registered, Why
+from zmqgossip.core.outbox import Knock
+from zmqgossip.core.types import PeerRecord, PeerState
+
+RATE = DEFAULT.dials_per_s
+ATTEMPT_S = DEFAULT.dial_timeout_s
+
+
+def register(bench: SeedBench, record: PeerRecord) -> None:
+    bench.hears(record, Register(record))
+
+
+def begun_at(bench: SeedBench) -> list[float]:
+    """When visits began."""
+    return [at for at, effect in bench.effects if effect[0] == outbox.OPEN]
+
+
+def knock(bench: SeedBench, record: PeerRecord, result: Knock) -> None:
+    """The last knock at that peer's publishing port meets `result`."""
+    key = next(key for key, endpoints in reversed(bench.knocks) if endpoints == (record.publish_endpoint,))
+    bench.knocked(key, result)
+
+
+def fail(bench: SeedBench, record: PeerRecord, how: str) -> None:
+    """One attempt fails."""
+    if how == "router refuses":
+        bench.disconnect(bench.visit(record))
+        knock(bench, record, REFUSED)
+    elif how == "router is silent":
+        knock(bench, record, ACCEPTED)
+        bench.wait(ATTEMPT_S)
+    elif how == "router connects and is silent":
+        bench.connect(bench.visit(record))
+        knock(bench, record, ACCEPTED)
+        bench.wait(ATTEMPT_S)
+    elif how == "publisher refuses":
+        bench.answers_visit(record)
+        knock(bench, record, REFUSED)
+    elif how == "publisher is silent":
+        bench.answers_visit(record)
+        knock(bench, record, SILENT)
+    elif how == "somebody else":
+        bench.answers_visit(record, who=peer(77))
+        knock(bench, record, ACCEPTED)
+
+
+def wait_for_next_attempt(bench: SeedBench, record: PeerRecord) -> None:
+    for _ in range(100):
+        if bench.keys_of(record.endpoint):
+            return
+        bench.wait(0.05)
+    raise AssertionError("no further attempt")
+
+
+# -- one registration -----------------------------------------------------------------------------------------------------
+
+
+def test_a_registration_is_answered_at_once_and_again_when_the_peer_was_reached() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    (first,) = bench.told(peer(2), Registered)
+    assert not first.listed and bench.state_of(peer(2)) is None and bench.events(PeerListed) == []
+    assert bench.events(RegistrationReceived) == [RegistrationReceived(peer(2), "10.0.0.2")]
+    bench.answers_visit(peer(2))
+    assert len(bench.told(peer(2), Registered)) == 1, "the publishing port is still in question"
+    knock(bench, peer(2), ACCEPTED)
+    _, second = bench.told(peer(2), Registered)
+    assert second.listed and second.ticket == first.ticket and second.total == 1
+    assert bench.state_of(peer(2)) is PeerState.ALIVE and bench.events(PeerListed) == [PeerListed(peer(2), 1)]
+    assert bench.open == {}, "the visit is over"
+
+
+def test_the_order_in_which_both_ports_answer_does_not_matter() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    knock(bench, peer(2), ACCEPTED)
+    assert bench.state_of(peer(2)) is None
+    bench.answers_visit(peer(2))
+    assert bench.state_of(peer(2)) is PeerState.ALIVE
+
+
+def test_the_answer_goes_to_where_the_peer_spoke_from_last() -> None:
+    bench = SeedBench()
+    for route in (b"old", b"new"):
+        bench.request(Register(peer(2)), address="10.0.0.2", route=route)
+    bench.answers_visit(peer(2))
+    knock(bench, peer(2), ACCEPTED)
+    answers = [(route, frame) for route, frame in bench.of(outbox.REPLY)]
+    assert [route for route, _ in answers] == [b"old", b"new", b"new"]
+
+
+def test_a_second_registration_while_the_first_is_under_way_dials_no_more() -> None:
+    bench = SeedBench()
+    for _ in range(5):
+        register(bench, peer(2))
+    assert len(begun_at(bench)) == 1
+    tickets = {answer.ticket for answer in bench.told(peer(2), Registered)}
+    assert len(tickets) == 1
+
+
+def test_what_is_newly_said_while_the_dial_back_is_under_way_is_what_gets_listed() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    register(bench, peer(2, ready=True))
+    bench.answers_visit(peer(2))
+    knock(bench, peer(2), ACCEPTED)
+    entry = bench.engine.registry.get(peer(2).id)
+    assert entry is not None and entry.record.ready
+
+
+FAILURES = {
+    "router refuses": (Why.UNREACHABLE, 5000, "the connection is refused"),
+    "router is silent": (Why.UNREACHABLE, 5000, "no answer in time"),
+    "router connects and is silent": (Why.UNREACHABLE, 5000, "no answer in time"),
+    "publisher refuses": (Why.UNREACHABLE, 6000, "the connection is refused"),
+    "publisher is silent": (Why.UNREACHABLE, 6000, "no connection in time"),
+    "somebody else": (Why.ADDRESS, 5000, "another peer answers at this address"),
+}
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_after_three_failed_attempts_the_peer_is_told_which_port_and_why(how: str) -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    for attempt in range(3):
+        assert bench.told(peer(2), NotListed) == [], f"after {attempt} attempts"
+        wait_for_next_attempt(bench, peer(2))
+        fail(bench, peer(2), how)
+    why, port, text = FAILURES[how]
+    assert bench.told(peer(2), NotListed) == [NotListed(why, "10.0.0.2", port, text)]
+    assert bench.events(PeerNotListed) == [PeerNotListed(peer(2), why, text)] and bench.state_of(peer(2)) is None
+    bench.forget()
+    bench.wait(60.0)
+    assert begun_at(bench) == [] and bench.open == {}
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_one_attempt_that_succeeds_is_enough(how: str) -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    for _ in range(2):
+        wait_for_next_attempt(bench, peer(2))
+        fail(bench, peer(2), how)
+    wait_for_next_attempt(bench, peer(2))
+    bench.answers_visit(peer(2))
+    knock(bench, peer(2), ACCEPTED)
+    assert bench.state_of(peer(2)) is PeerState.ALIVE and bench.told(peer(2), NotListed) == []
+
+
+def test_a_peer_that_was_refused_may_register_again() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    for _ in range(3):
+        wait_for_next_attempt(bench, peer(2))
+        fail(bench, peer(2), "router refuses")
+    register(bench, peer(2))
+    bench.answers_visit(peer(2))
+    knock(bench, peer(2), ACCEPTED)
+    assert bench.state_of(peer(2)) is PeerState.ALIVE
+
+
+# -- liars ----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_the_connection_does_not_come_from_is_not_even_dialled() -> None:
+    bench = SeedBench()
+    bench.request(Register(peer(2)), address="10.0.0.66")
+    (refusal,) = bench.replies(NotListed)
+    assert refusal.why is Why.ADDRESS and "10.0.0.66" in refusal.text and bench.open == {} and bench.knocks == []
+
+
+@pytest.mark.parametrize(("network", "dialled"), [("10.0.0.0/24", True), ("10.1.0.0/16", False), ("::/0", False)])
+def test_an_address_in_an_allowed_network_may_be_announced_from_elsewhere(network: str, dialled: bool) -> None:
+    bench = SeedBench(knobs=config(advertise_networks=(network,)))
+    bench.request(Register(peer(2)), address="192.168.7.7")
+    assert bool(bench.keys_of(peer(2).endpoint)) == dialled
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        peer(3),
+        peer(2, epoch=EPOCH + 1),
+        PeerRecord(peer(2).id, EPOCH, 0, "10.0.0.2", 5000, 6001),
+    ],
+    ids=["another id", "another life", "another publishing port"],
+)
+def test_somebody_else_at_the_address_is_not_the_peer(who: PeerRecord) -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    for _ in range(3):
+        wait_for_next_attempt(bench, peer(2))
+        bench.answers_visit(peer(2), who=who)
+        knock(bench, peer(2), ACCEPTED)
+    assert [refusal.why for refusal in bench.told(peer(2), NotListed)] == [Why.ADDRESS]
+
+
+def test_an_answer_with_another_nonce_is_no_answer() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    key = bench.visit(peer(2))
+    bench.connect(key)
+    bench.reply(key, Checked(peer(2), b"a guess!"))
+    knock(bench, peer(2), ACCEPTED)
+    assert bench.state_of(peer(2)) is None and bench.count("visits.stale") == 1
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [PeerRecord(peer(2).id, EPOCH, 0, "10.0.0.2", 5000, 6001), peer(2, epoch=EPOCH + 1), peer(2, revision=9)],
+    ids=["publish", "epoch", "revision"],
+)
+def test_what_is_listed_is_what_was_dialled_whatever_is_said_meanwhile(lie: PeerRecord) -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    key = bench.visit(peer(2))
+    bench.connect(key)
+    check = bench.sent(Check)[0][1]
+    register(bench, lie)
+    if key in bench.open:
+        bench.reply(key, Checked(peer(2), check.nonce))
+        bench.knocked(bench.knocks[0][0], ACCEPTED)
+    entry = bench.engine.registry.get(peer(2).id)
+    assert entry is None or (entry.record.epoch, entry.record.revision, entry.record.publish) == (EPOCH, 0, 6000)
+
+
+# -- rate and room --------------------------------------------------------------------------------------------------------
+
+
+def most_in_a_second(times: list[float]) -> int:
+    return max(bisect_left(times, at + 1.0 - 1e-9) - place for place, at in enumerate(times))
+
+
+def test_no_more_than_20_dials_begin_in_any_second() -> None:
+    bench = SeedBench()
+    for number in range(2, 102):
+        register(bench, peer(number))
+    bench.wait(10.0)
+    assert most_in_a_second(begun_at(bench)) <= RATE
+
+
+def test_repeated_attempts_count_too() -> None:
+    bench = SeedBench()
+    for number in range(2, 2 + RATE):
+        register(bench, peer(number))
+    for _ in range(300):
+        for record in [peer(number) for number in range(2, 2 + RATE)]:
+            for key in bench.keys_of(record.endpoint):
+                bench.disconnect(key)
+                knock(bench, record, REFUSED)
+        bench.wait(0.05)
+    assert len(begun_at(bench)) == 3 * RATE and most_in_a_second(begun_at(bench)) <= RATE
+
+
+def test_a_first_wave_as_large_as_the_rate_does_not_wait() -> None:
+    bench = SeedBench()
+    for number in range(2, 2 + RATE):
+        register(bench, peer(number))
+    assert begun_at(bench) == [START] * RATE
+
+
+def test_everybody_has_its_turn_in_order() -> None:
+    bench = SeedBench()
+    everybody = [peer(number) for number in range(2, 102)]
+    for record in everybody:
+        register(bench, record)
+    bench.wait(6.0)
+    assert [endpoint for _, endpoint in bench.of(outbox.OPEN)][:100] == [record.endpoint for record in everybody]
+
+
+def test_a_full_line_refuses_the_next_and_says_so() -> None:
+    bench = SeedBench(knobs=config(dials_queued_max=30))
+    for number in range(2, 33):
+        register(bench, peer(number))
+    assert [refusal.why for refusal in bench.told(peer(32), NotListed)] == [Why.BUSY]
+    assert bench.count("dropped.dial_queue_full") == bench.count("registrations.busy") == 1
+    register(bench, peer(5))
+    assert bench.told(peer(5), NotListed) == [], "who is in line already stays in it"
+
+
+@pytest.mark.parametrize("how", ["leaves", "moves"])
+def test_who_comes_and_goes_at_wire_speed_takes_nobodys_turn(how: str) -> None:
+    bench = SeedBench()
+    for number in range(5000):
+        port = 5000 + number % 2 if how == "moves" else 5000
+        record = PeerRecord(peer(2).id, EPOCH, 0, "10.0.0.2", port, 6000)
+        register(bench, record)
+        if how == "leaves":
+            bench.hears(record, Leave(record, bench.told(record, Registered)[-1].ticket, 0))
+            bench.forget()
+    register(bench, peer(3))
+    bench.wait(2.5)
+    assert [endpoint for _, endpoint in bench.of(outbox.OPEN)].count(peer(3).endpoint) >= 1
+
+
+# -- the end of a registration --------------------------------------------------------------------------------------------
+
+
+def test_a_peer_that_leaves_before_it_is_listed_is_forgotten() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    ticket = bench.told(peer(2), Registered)[0].ticket
+    bench.hears(peer(2), Leave(peer(2), ticket, 0))
+    assert len(bench.told(peer(2), LeaveHeard)) == 1 and bench.open == {}
+    bench.forget()
+    bench.wait(60.0)
+    assert begun_at(bench) == [] and bench.state_of(peer(2)) is None
+
+
+def test_nobody_else_can_end_a_registration() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    bench.hears(peer(3), Leave(peer(2), b"a guess!", 0))
+    bench.answers_visit(peer(2))
+    knock(bench, peer(2), ACCEPTED)
+    assert bench.state_of(peer(2)) is PeerState.ALIVE
+
+
+def test_a_seed_that_was_away_gives_every_visit_its_whole_time_again() -> None:
+    bench = SeedBench()
+    register(bench, peer(2))
+    knock(bench, peer(2), ACCEPTED)
+    bench.sleep(ATTEMPT_S + 10.0)
+    assert len(bench.keys_of(peer(2).endpoint)) == 1
+    bench.answers_visit(peer(2))
+    assert bench.state_of(peer(2)) is PeerState.ALIVE

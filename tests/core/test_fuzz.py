@@ -1,0 +1,472 @@
+"""Frames that were damaged on the way, or made by a liar: engines refuse them by name, and nothing else happens.
+
+Two kinds. A *damaged* frame is a recorded one with its bytes changed at random; its check is then wrong, so it must change nothing
+at all. A *liar's* frame is changed in the same ways and given a right check: it may be believed where no rule forbids it, but
+nothing may raise.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import Enum
+from random import Random
+from typing import Any
+from zlib import crc32
+
+import pytest
+from msgspec import Struct, msgpack
+from msgspec.structs import replace
+
+from zmqgossip.core import messages as m, outbox
+from zmqgossip.core.config import DEFAULT
+from zmqgossip.core.counters import Counters
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.events import VersionRefused
+from zmqgossip.core.outbox import Effect, Knock, Outbox
+from zmqgossip.core.peer import PeerEngine
+from zmqgossip.core.seed import SeedEngine
+from zmqgossip.core.types import Endpoint, Member, PeerRecord, PeerState
+from zmqgossip.core.view import LinkState
+from zmqgossip.core.wire import (
+    EXCHANGE_BYTES,
+    FLAG_MEMBERSHIP,
+    LINK_TOPIC_BYTES,
+    SEGMENT_BYTES,
+    Codec,
+    cluster_hash,
+    decode_messages,
+    encode_messages,
+    encode_notices,
+    link_topic,
+    propagated,
+)
+
+COPIES = 10_000
+WALL = 1_730_000_000.0
+NOW = 100.0
+CLUSTER = cluster_hash("demo")
+CODEC = Codec(CLUSTER)
+SEED = Endpoint("127.0.0.1", 6001)
+ROUTE = b"\0route"
+NONCE = b"eight by"
+
+
+def record(number: int) -> PeerRecord:
+    return PeerRecord(bytes([number]) * 16, int(WALL * 1000) - number, 0, "127.0.0.1", 5000 + number, 5900 + number, True)
+
+
+ALICE, BOB, CAROL, DAVE = (record(number) for number in range(1, 5))
+
+
+def segment(origin: PeerRecord, number: int, *texts: bytes) -> bytes:
+    body = m.Messages(origin.host, origin.port, number, [m.Message(WALL, "gossip", text) for text in texts])
+    return CODEC.encode_segment(origin.id, origin.epoch, number, len(texts), 0, encode_messages(body))
+
+
+def notice(origin: PeerRecord, number: int, about: PeerRecord, state: PeerState) -> bytes:
+    body = encode_notices([m.Notice(about, state, number)])
+    return CODEC.encode_segment(origin.id, origin.epoch, number, 0, FLAG_MEMBERSHIP, body)
+
+
+SEGMENTS = [
+    segment(CAROL, 2, b"one", b"two" * 50),
+    segment(BOB, 900, b"three"),
+    propagated(segment(DAVE, 2**40, b"four"), 6),
+    notice(DAVE, 2**40 + 1, DAVE, PeerState.ALIVE),
+    propagated(notice(CAROL, 3, CAROL, PeerState.LEFT), 0),
+    notice(CAROL, 4, DAVE, PeerState.DEAD),
+]
+BODIES: list[m.Body] = [
+    m.Register(CAROL),
+    m.Registered(True, NONCE, 3, [Member(DAVE, PeerState.ALIVE, WALL), Member(CAROL, PeerState.ALIVE, WALL)]),
+    m.NotListed(m.Why.UNREACHABLE, "127.0.0.1", 5001, "no answer in time"),
+    m.List(bytes(16), 256, True),
+    m.Listed(9, True, [Member(DAVE, PeerState.SUSPECT, WALL)]),
+    m.Presence(ALICE, NONCE, 4),
+    m.Present(3, [Member(CAROL, PeerState.ALIVE, WALL)]),
+    m.UnknownPeer(ALICE.epoch, 7),
+    m.Report(CAROL.id, ALICE, m.Evidence.REFUSED, 3, 26.0),
+    m.Verdict(BOB, PeerState.DEAD),
+    m.Leave(ALICE, NONCE, 11),
+    m.LeaveHeard(),
+    m.Hello(CAROL, ALICE.id, NONCE, ["plain"]),
+    m.Welcome(BOB, NONCE, NONCE, "plain"),
+    m.Refused(m.Why.FULL, 0, 0, [CAROL, DAVE]),
+    m.Bye(NONCE, "did not come up in time"),
+    m.UnknownLink(NONCE, CAROL.id),
+    m.LinkUp(NONCE),
+    m.Probe(WALL, 5002, NONCE, NONCE),
+    m.Reply(WALL, 5001, 5002, NONCE),
+    m.Check(NONCE),
+    m.Checked(CAROL, NONCE),
+    m.WrongCluster(),
+    m.WrongVersion(2, 0),
+]
+
+
+# -- engines in the middle of their lives ---------------------------------------------------------------------------------
+
+
+class Peer:
+    """Alice, listed by a seed, with a link to Bob that is up. Everything that was said on the way there is in `recorded`."""
+
+    def __init__(self) -> None:
+        self.engine = PeerEngine(ALICE, [SEED], CLUSTER, DEFAULT, Random(1), WALL - NOW)
+        self.recorded: list[bytes] = []
+        self.engine.start(NOW)
+        ((_, self.seed_key, _),) = self.effects(outbox.OPEN)
+        self.engine.on_connected(self.seed_key, NOW)
+        self.reply(self.seed_key, m.Registered(True, NONCE, 2, [Member(BOB, PeerState.ALIVE, WALL)]))
+        ((_, self.key, _),) = self.effects(outbox.OPEN)
+        self.engine.on_connected(self.key, NOW)
+        self.effects(outbox.REQUEST)
+        link = self.engine.view.by_key(self.key)
+        assert link is not None
+        self.reply(self.key, m.Welcome(BOB, b"of Bob's", link.mine, "plain"))
+        self.engine.on_subscription(link_topic(BOB.id, link.mine), NOW)
+        self.gossip(link_topic(ALICE.id, b"of Bob's") + CODEC.encode(m.LinkUp(b"of Bob's")))
+        self.gossip(segment(BOB, 1, b"hello"))
+        self.gossip(notice(CAROL, 1, CAROL, PeerState.ALIVE))
+        self.engine.publish([("gossip", b"mine"), ("gossip", b"mine too")], NOW)
+        for body in (m.Probe(WALL, BOB.port, link.mine, NONCE), m.Hello(DAVE, ALICE.id, NONCE, ["plain"]), m.Check(NONCE)):
+            self.recorded.append(CODEC.encode(body, 1))
+            self.engine.on_request(ROUTE, self.recorded[-1], "127.0.0.1", NOW)
+        self.effects(-1)
+        assert link.state is LinkState.UP and self.engine.me.ready
+        assert self.engine.members.living_count == 3 and len(self.engine.view) == 3
+        assert not self.engine.counters.refused_count
+
+    def effects(self, wanted: int) -> list[Effect]:
+        effects = self.engine.outbox.drain()
+        self.recorded += [effect[-1] for effect in effects if effect[0] in (outbox.REQUEST, outbox.REPLY, outbox.PUBLISH)]
+        return [effect for effect in effects if effect[0] == wanted]
+
+    def reply(self, key: int, body: m.Body) -> None:
+        self.recorded.append(CODEC.encode(body, 1))
+        self.engine.on_reply(key, self.recorded[-1], NOW)
+
+    def gossip(self, frame: bytes) -> None:
+        self.recorded.append(frame)
+        self.engine.on_gossip(self.key, frame, NOW)
+
+
+class Seed:
+    """A seed that lists Alice and Bob, dials Carol back, and looks whether Bob is dead."""
+
+    def __init__(self) -> None:
+        self.engine = SeedEngine(SEED, CLUSTER, DEFAULT, Random(2), WALL - NOW)
+        self.recorded: list[bytes] = []
+        for peer in (ALICE, BOB):
+            self.request(m.Register(peer))
+            (_, visit, _), (_, knock, _) = self.effects(outbox.OPEN, outbox.KNOCK)
+            self.engine.on_connected(visit, NOW)
+            ((_, _, frame),) = self.effects(outbox.REQUEST)
+            check, _ = CODEC.decode(frame)
+            assert isinstance(check, m.Check)
+            self.recorded.append(CODEC.encode(m.Checked(peer, check.nonce), 1))
+            self.engine.on_reply(visit, self.recorded[-1], NOW)
+            self.engine.on_knock(knock, [Knock.ACCEPTED], NOW)
+        self.request(m.Register(CAROL))
+        ((_, self.key, _),) = self.effects(outbox.OPEN)
+        self.engine.on_connected(self.key, NOW)
+        ((_, _, frame),) = self.effects(outbox.REQUEST)
+        check, _ = CODEC.decode(frame)
+        assert isinstance(check, m.Check)
+        self.recorded.append(CODEC.encode(m.Checked(CAROL, check.nonce), 1))  # it is still under way
+        self.request(m.Report(ALICE.id, BOB, m.Evidence.MISSES, 3, 30.0))
+        self.request(m.List(bytes(16), 10))
+        self.effects(-1)
+        assert len(self.engine.registry) == 2 and self.engine.verdicts.case_of(BOB.id) is not None
+        assert not self.engine.counters.refused_count
+
+    def effects(self, *wanted: int) -> list[Effect]:
+        effects = self.engine.outbox.drain()
+        self.recorded += [effect[-1] for effect in effects if effect[0] in (outbox.REQUEST, outbox.REPLY)]
+        return [effect for effect in effects if effect[0] in wanted]
+
+    def request(self, body: m.Body) -> None:
+        self.recorded.append(CODEC.encode(body, 1))
+        self.engine.on_request(ROUTE, self.recorded[-1], "127.0.0.1", NOW)
+
+
+def picture(thing: Any, path: tuple[int, ...] = ()) -> Any:
+    """Everything that an engine holds, luck and deadlines included, but not what it counted: two pictures can be compared."""
+    if isinstance(thing, (Counters, Outbox)):
+        return None
+    if isinstance(thing, Random):
+        return thing.getstate()
+    if id(thing) in path:
+        return "itself"
+    path = (*path, id(thing))
+    if isinstance(thing, dict):
+        return [(picture(key, path), picture(value, path)) for key, value in thing.items()]
+    if isinstance(thing, (list, tuple, deque)):
+        return [picture(item, path) for item in thing]
+    names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())] + list(getattr(thing, "__dict__", ()))
+    if not names or isinstance(thing, (Enum, Struct)):
+        return repr(thing)
+    return [(name, picture(getattr(thing, name, None), path)) for name in names]
+
+
+def recorded_frames() -> list[bytes]:
+    """What went over the wire while both engines came to life, and one frame of every kind."""
+    frames = Peer().recorded + Seed().recorded + SEGMENTS + [CODEC.encode(body, 77) for body in BODIES]
+    frames.append(link_topic(ALICE.id, NONCE) + CODEC.encode(m.LinkUp(NONCE)))
+    return list(dict.fromkeys(frames))
+
+
+RECORDED = recorded_frames()
+KNOWN = frozenset(RECORDED) | {frame[LINK_TOPIC_BYTES:] for frame in RECORDED if frame[:1] == b"L"}
+
+
+# -- damage ---------------------------------------------------------------------------------------------------------------
+
+
+def flip_bits(frame: bytes, rng: Random) -> bytes:
+    damaged = bytearray(frame)
+    for _ in range(rng.choice((1, 1, 1, 2, 8, 64))):
+        damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+    return bytes(damaged)
+
+
+def truncate(frame: bytes, rng: Random) -> bytes:
+    return frame[: rng.randrange(len(frame))]
+
+
+def extend(frame: bytes, rng: Random) -> bytes:
+    return frame + rng.randbytes(rng.choice((1, 5, 6, 7, 100, 5_000)))
+
+
+def splice(frame: bytes, rng: Random) -> bytes:
+    other = rng.choice(RECORDED)
+    return frame[: rng.randrange(len(frame) + 1)] + other[rng.randrange(len(other) + 1) :]
+
+
+def lie_about_length(frame: bytes, rng: Random) -> bytes:
+    """Another number in one of the places where a body's length stands."""
+    place = rng.choice([place for place in (24, 60, LINK_TOPIC_BYTES + 24) if place + 4 <= len(frame)] or [0])
+    length = rng.choice((0, 1, 7, len(frame), 65_536, 65_537, 2**31, 2**32 - 1, rng.getrandbits(32)))
+    return frame[:place] + struct.pack(">I", length) + frame[place + 4 :]
+
+
+def overwrite(frame: bytes, rng: Random) -> bytes:
+    start = rng.randrange(len(frame))
+    return frame[:start] + rng.randbytes(rng.randrange(1, 40)) + frame[start + rng.randrange(1, 40) :]
+
+
+def swap_parts(frame: bytes, rng: Random) -> bytes:
+    first, second = sorted(rng.randrange(len(frame) + 1) for _ in range(2))
+    return frame[first:second] + frame[:first] + frame[second:]
+
+
+def nothing_but_chance(frame: bytes, rng: Random) -> bytes:
+    return rng.randbytes(rng.choice((0, 1, 27, 28, 63, 64, 200, len(frame))))
+
+
+WAYS: tuple[Callable[[bytes, Random], bytes], ...] = (
+    flip_bits, truncate, extend, splice, lie_about_length, overwrite, swap_parts, nothing_but_chance,
+)  # fmt: skip
+
+
+def is_true_copy(frame: bytes) -> bool:
+    """Whether it is a recorded frame, or one whose four mutable bytes alone differ: what any relay may write there."""
+    if frame in KNOWN:
+        return True
+    return any(
+        original[:1] == b"E" and len(original) == len(frame) and frame[:14] == original[:14] and frame[18:] == original[18:]
+        for original in RECORDED
+    )
+
+
+def damaged_frames(count: int, seed: int) -> Iterator[bytes]:
+    """`count` frames, the same on every run, none of which is a true copy of a recorded one."""
+    rng = Random(seed)
+    while count:
+        frame = rng.choice(WAYS)(rng.choice(RECORDED), rng)
+        if not is_true_copy(frame):
+            count -= 1
+            yield frame
+
+
+def with_right_check(frame: bytes) -> bytes:
+    """The same frame by a liar: what the check covers is whatever stands there."""
+    if frame[:1] == b"E" and len(frame) >= SEGMENT_BYTES:
+        return frame[:18] + struct.pack(">I", crc32(frame[:14] + frame[22:])) + frame[22:]
+    start = LINK_TOPIC_BYTES if frame[:1] == b"L" else 0
+    head, tail = frame[start : start + 12], frame[start + 16 :]
+    return frame[:start] + head + struct.pack(">I", crc32(head + tail)) + tail
+
+
+EXTREMES: dict[type, list[Any]] = {
+    bool: [True, False, None],
+    int: [0, 1, 4, 5_001, 65_535, 2**32 - 1, 2**32, 2**63, 2**64 - 1, -1, ALICE.epoch, BOB.epoch],
+    float: [0.0, -1.0, 1e300, float("inf"), float("nan"), WALL],
+    str: ["", "x" * 200, "x" * 201, "127.0.0.1", "0.0.0.0", "::1", "255.255.255.255", "plain"],
+    bytes: [b"", NONCE, bytes(16), b"\xff" * 16, ALICE.id, BOB.id, CAROL.id, DAVE.id, b"of Bob's"],
+    list: [[], [[]], [1], None],
+}
+
+
+def another_value(tree: Any, rng: Random) -> Any:
+    """The same tree with an extreme value in one of its places."""
+    if not isinstance(tree, list) or not tree or rng.random() < 0.02:
+        return rng.choice(EXTREMES[type(tree)])
+    place = rng.randrange(len(tree))
+    return [*tree[:place], another_value(tree[place], rng), *tree[place + 1 :]]
+
+
+def lies(count: int, seed: int) -> Iterator[bytes]:
+    """Frames with a right check: damaged ones, and whole ones with other values inside."""
+    rng = Random(seed)
+    for damaged in damaged_frames(count // 2, seed):
+        yield with_right_check(damaged)
+        frame = rng.choice(RECORDED)
+        start = SEGMENT_BYTES if frame[:1] == b"E" else EXCHANGE_BYTES + (LINK_TOPIC_BYTES if frame[:1] == b"L" else 0)
+        body = msgpack.encode(another_value(msgpack.decode(frame[start:]), rng))
+        yield with_right_check(frame[: start - 4] + struct.pack(">I", len(body)) + body)
+
+
+# -- the entries of the engines -------------------------------------------------------------------------------------------
+
+Feed = Callable[[bytes, float], None]
+Life = Peer | Seed
+
+
+def entry(life: Life, name: str) -> Feed:
+    engine = life.engine
+    if name == "on_request":
+        return lambda frame, now: engine.on_request(ROUTE, frame, "127.0.0.1", now)
+    if name == "on_gossip":
+        assert isinstance(life, Peer)
+        return lambda frame, now: life.engine.on_gossip(life.key, frame, now)
+    key = life.seed_key if isinstance(life, Peer) and name == "on_seeds_reply" else life.key
+    return lambda frame, now: engine.on_reply(key, frame, now)
+
+
+ENTRIES = [
+    pytest.param(Peer, "on_request", id="peer's ROUTER"),
+    pytest.param(Peer, "on_reply", id="peer's DEALER to a neighbour"),
+    pytest.param(Peer, "on_seeds_reply", id="peer's DEALER to a seed"),
+    pytest.param(Peer, "on_gossip", id="peer's SUB"),
+    pytest.param(Seed, "on_request", id="seed's ROUTER"),
+    pytest.param(Seed, "on_reply", id="seed's DEALER to a peer"),
+]
+
+
+@pytest.mark.parametrize(("make", "name"), ENTRIES)
+def test_damaged_frames_change_nothing_and_each_is_counted_by_its_reason(make: type[Life], name: str) -> None:
+    life = make()
+    feed = entry(life, name)
+    counters = life.engine.counters
+    before, counted_before = picture(life.engine), counters.as_dict()
+    fed = 0
+    for fed, frame in enumerate(damaged_frames(COPIES, seed=20), 1):
+        feed(frame, NOW + 1)
+        for kind, *rest in life.engine.outbox.drain():
+            if kind == outbox.REPLY:
+                assert name == "on_request"
+                assert CODEC.decode(rest[-1])[0] == m.WrongVersion(1, 0)
+            else:
+                assert kind == outbox.EVENT and isinstance(rest[0], VersionRefused)
+        if fed % 500 == 0:
+            assert picture(life.engine) == before
+    assert fed == COPIES
+    refused = counters.group("refused")
+    assert sum(refused.values()) == counters.refused_count == COPIES
+    assert {"refused." + reason for reason in refused} | set(counted_before) == set(counters.as_dict())
+    assert {"too_short", "magic", "version", "check"} <= set(refused)
+    for frame in RECORDED:
+        feed(frame, NOW + 1)
+    assert picture(life.engine) != before, "whole frames do change something"
+
+
+@pytest.mark.parametrize(("make", "name"), [ENTRIES[1].values, ENTRIES[3].values, ENTRIES[5].values], ids=["DEALER", "SUB", "seed"])
+def test_frames_of_a_link_that_is_gone_are_dropped_and_counted(make: type[Life], name: str) -> None:
+    life = make()
+    before, key = picture(life.engine), 1_000_000
+    for frame in RECORDED:
+        if name == "on_gossip":
+            assert isinstance(life, Peer)
+            life.engine.on_gossip(key, frame, NOW + 1)
+        else:
+            life.engine.on_reply(key, frame, NOW + 1)
+    dropped = life.engine.counters.group("dropped")
+    assert sum(dropped.values()) == len(RECORDED) and set(dropped) <= {"link_gone", "visit_over"}
+    assert picture(life.engine) == before and not life.engine.outbox.drain()
+
+
+def test_a_segment_whose_mutable_bytes_alone_differ_is_a_true_copy_or_refused_by_its_code() -> None:
+    life = Peer()
+    for frame in SEGMENTS:
+        life.engine.on_gossip(life.key, frame, NOW + 1)
+    life.engine.outbox.drain()
+    streams = picture(life.engine.gossip.streams)
+    copies = 0
+    for original in SEGMENTS:
+        for place in range(14, 18):
+            for bit in range(8):
+                changed = bytearray(original)
+                changed[place] ^= 1 << bit
+                life.engine.on_gossip(life.key, bytes(changed), NOW + 1)
+                copies += 1
+    assert not life.engine.outbox.drain(), "nothing is delivered and nothing passed on"
+    counters = life.engine.counters
+    assert counters.get("refused.code") + counters.get("duplicates.known") == copies == len(SEGMENTS) * 32
+    assert counters.get("refused.code") > 0 and counters.get("duplicates.known") > 0
+    assert sorted(picture(life.engine.gossip.streams)) == sorted(streams)
+
+
+@pytest.mark.parametrize(("make", "name"), ENTRIES)
+def test_a_liars_frames_raise_nothing_and_what_the_engine_says_can_be_read(make: type[Life], name: str) -> None:
+    refused = 0
+    frames = list(lies(COPIES, seed=21))
+    for start in range(0, COPIES, 100):
+        life = make()
+        feed = entry(life, name)
+        for place, frame in enumerate(frames[start : start + 100]):
+            now = NOW + place / 10
+            feed(frame, now)
+            if place % 20 == 0:
+                life.engine.on_timers(now)
+            for kind, *rest in life.engine.outbox.drain():
+                if kind in (outbox.REQUEST, outbox.REPLY):
+                    CODEC.decode(rest[-1])
+                elif kind == outbox.PUBLISH and rest[0][:1] == b"E":
+                    CODEC.decode_segment(rest[0])
+                elif kind == outbox.DELIVER:  # the user's side looks into the body, and refuses in the same way
+                    with suppress(WireError):
+                        decode_messages(rest[0].frame, rest[0].header)
+        refused += life.engine.counters.refused_count
+    assert refused > COPIES / 10
+
+
+# -- lies that are well-formed --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("revision", [2**32 - 2, 2**32 - 1])
+def test_a_verdict_at_the_end_of_all_revisions_leaves_a_record_that_others_can_read(revision: int) -> None:
+    life = Peer()
+    life.reply(life.seed_key, m.UnknownPeer(ALICE.epoch, revision))
+    frame = CODEC.encode(m.Check(NONCE))
+    life.engine.on_request(ROUTE, frame, "127.0.0.1", NOW)
+    answers = [CODEC.decode(effect[-1])[0] for effect in life.effects(outbox.REPLY)]
+    assert answers == [m.Checked(life.engine.me, NONCE)]
+
+
+def test_a_peer_that_was_called_dead_in_a_life_to_come_is_held_alive_once_it_speaks() -> None:
+    life = Peer()
+    life.gossip(notice(CAROL, 50, replace(DAVE, epoch=DAVE.epoch + 3_600_000), PeerState.DEAD))
+    life.gossip(notice(DAVE, 50, replace(DAVE, revision=9), PeerState.ALIVE))
+    assert life.engine.members.is_living(DAVE.id)
+
+
+def test_a_leave_without_the_ticket_does_not_take_a_newcomer_out_of_the_line() -> None:
+    life = Seed()
+    life.request(m.Leave(CAROL, b"guessed!", 0))
+    ((_, _, frame),) = life.effects(outbox.REPLY)
+    assert CODEC.decode(frame)[0] == m.LeaveHeard()
+    life.engine.on_reply(life.key, next(frame for frame in life.recorded if frame[16:18] == b"\x04\x68" and CAROL.id in frame), NOW)
+    assert not life.engine.counters.get("dropped.visit_over")

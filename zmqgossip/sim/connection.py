@@ -1,0 +1,71 @@
+"""One connection between two processes, as data: a DEALER to a ROUTER or a SUB to an XPUB, and a pipe each way.
+
+Each end knows only its own side: `asker_open` and `target_open` differ while the news of an end is on its way. Who moves frames
+and ends connections is `network`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from zmqgossip.core.types import Endpoint
+
+if TYPE_CHECKING:
+    from zmqgossip.sim.body import Body
+
+Arrival: TypeAlias = Callable[["Connection", bytes], None]
+NEVER = float("inf")
+
+
+class Pipe:
+    """One direction of a connection: first in, first out.
+
+    Attributes:
+        load: frames that were sent and not yet taken in at the other end; beyond a limit the sender drops.
+        last_at: when the latest frame arrives. None overtakes it.
+        lost_after: the sender died; what would arrive later had not left it.
+        held: what waits because the path is closed, and since when.
+    """
+
+    __slots__ = ("held", "held_since", "last_at", "load", "lost_after", "receiver", "sender")
+
+    def __init__(self, sender: str, receiver: str) -> None:
+        self.sender = sender
+        self.receiver = receiver
+        self.load = 0
+        self.last_at = 0.0
+        self.lost_after = NEVER
+        self.held: deque[tuple[Arrival, Connection, bytes]] = deque()
+        self.held_since = 0.0
+
+
+class Connection:
+    """A DEALER or a SUB of `asker`, and what it is connected to.
+
+    Attributes:
+        place: who answers for the endpoint, by name; "" if nobody ever did.
+        topics: None for a DEALER.
+        since: when the asker began to dial.
+        target: the process at the other end, once there is one; up goes there, down comes from there.
+        route: what the target's ROUTER calls it.
+    """
+
+    __slots__ = (
+        "asker", "asker_open", "down", "endpoint", "key", "place", "route", "since", "target", "target_open", "topics", "up",
+    )  # fmt: skip
+
+    def __init__(self, asker: Body, key: int, endpoint: Endpoint, place: str, topics: tuple[bytes, ...] | None) -> None:
+        self.asker = asker
+        self.key = key
+        self.endpoint = endpoint
+        self.place = place
+        self.topics = topics
+        self.since = 0.0
+        self.target: Body | None = None
+        self.route = b""
+        self.asker_open = True
+        self.target_open = False
+        self.up = Pipe(asker.name, place)
+        self.down = Pipe(place, asker.name)
