@@ -1,16 +1,17 @@
-"""What the core's tests share: builders, one engine on a bench, and a small network in memory.
+"""What the core's tests share: builders, and one engine on a bench.
 
-On a *bench* one engine runs and the test plays everybody else. In a *mesh* several engines talk to each other through the real
-codec, without loss or delay. Time is a number in both: it passes when a test says so, and every deadline is met on the way.
+On a *bench* one engine runs, and the test plays its body and everybody else. Time is a number: it passes when the test says so,
+and every deadline is met on the way. Several engines that talk to each other are a *mesh* (mesh.py).
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
+
+from hypothesis import settings
 
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
@@ -57,6 +58,9 @@ TICKET = b"a ticket"
 SEED_PORT = 7000
 TURNS_MAX = 100_000
 """Turns of one wait. An engine that leaves a deadline in the past fails here instead of hanging."""
+
+steady = settings(deadline=None, derandomize=True, database=None)
+"""For properties: the same examples on every machine, however slow it is, and no file is left behind."""
 
 E = TypeVar("E", bound=Event)
 B = TypeVar("B", bound=Body)
@@ -342,6 +346,15 @@ class Far:
     def asks(self, body: Body) -> None:
         self.bench.request(body, address=self.record.host)
 
+    def crashes(self) -> None:
+        """Its connection drops, and three knocks at both ports are refused."""
+        key = self.key
+        self.bench.disconnect(key)
+        self.bench.wait(0.2)
+        for _ in range(3):
+            self.bench.knocked(key, REFUSED, REFUSED)
+        assert self.bench.engine.view.by_key(key) is None
+
     def gossip(self, frame: bytes) -> None:
         self.bench.gossip(self.key, frame)
 
@@ -399,204 +412,3 @@ class SeedBench(Bench):
             return entry.state
         grave = self.engine.registry.tombstone(record.id)
         return None if grave is None else grave.state
-
-
-# -- several engines ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class Place:
-    """One process of a mesh."""
-
-    engine: Any
-    endpoint: Endpoint
-    publish: Endpoint | None
-    alive: bool = True
-    hung: bool = False
-    dealers: dict[int, tuple[Place, bytes]] = field(default_factory=dict)  # key -> where to, and the route there
-    subs: dict[int, tuple[Place, tuple[bytes, ...]]] = field(default_factory=dict)
-    topics: Counter[bytes] = field(default_factory=Counter)
-    events: list[Event] = field(default_factory=list)
-    delivered: list[Segment] = field(default_factory=list)
-
-
-class Mesh:
-    """Engines that talk to each other. Frames of one connection keep their order; connections overtake one another as `luck` has it.
-
-    Attributes:
-        knocks: what a knock at an address meets; without an entry the truth.
-    """
-
-    def __init__(self, luck: int | None = None) -> None:
-        self.now = START
-        self.places: list[Place] = []
-        self.knocks: dict[Endpoint, Knock] = {}
-        self._luck = None if luck is None else Random(luck)
-        self._lanes: dict[tuple[Any, ...], deque[tuple[int, Place, Callable[[], object]]]] = {}
-        self._order = 0
-        self._routes: dict[bytes, tuple[Place, int]] = {}
-
-    def peer(self, number: int, *, seeds: Sequence[Place] = (), knobs: ProtocolConfig = DEFAULT) -> Place:
-        record = peer(number)
-        places = [place.endpoint for place in seeds] or [seed_at(99)]
-        engine = PeerEngine(record, places, CLUSTER, knobs, Random(number), WALL - START)
-        return self._add(Place(engine, record.endpoint, record.publish_endpoint))
-
-    def seed(self, number: int, *, knobs: ProtocolConfig = DEFAULT) -> Place:
-        engine = SeedEngine(seed_at(number), CLUSTER, knobs, Random(1000 + number), WALL - START)
-        return self._add(Place(engine, seed_at(number), None))
-
-    def _add(self, place: Place) -> Place:
-        self.places.append(place)
-        return place
-
-    # -- time and faults --------------------------------------------------------------------------------------------------
-
-    def do(self, place: Place, name: str, *args: Any) -> None:
-        """Calls a method of an engine; what follows happens when time passes or at `settle`."""
-        getattr(place.engine, name)(*args, self.now)
-        self._flush(place)
-
-    def settle(self) -> None:
-        """Everything under way arrives, in no time."""
-        for _ in range(TURNS_MAX):
-            lanes = [lane for lane, waiting in self._lanes.items() if not waiting[0][1].hung]
-            if not lanes:
-                return
-            lane = self._luck.choice(lanes) if self._luck else min(lanes, key=lambda lane: self._lanes[lane][0][0])
-            _, place, action = self._lanes[lane].popleft()
-            if not self._lanes[lane]:
-                del self._lanes[lane]
-            if place.alive:
-                action()
-                self._flush(place)
-        raise AssertionError("the engines never fall silent")
-
-    def run(self, seconds: float) -> None:
-        """Time passes: everything arrives and every deadline of those that are not hung is met."""
-        until = self.now + seconds
-        for _ in range(TURNS_MAX):
-            self.settle()
-            due = [(place.engine.next_deadline, place) for place in self.places if place.alive and not place.hung]
-            at, place = min(((at, place) for at, place in due if at is not None), key=lambda pair: pair[0], default=(until + 1, None))
-            if place is None or at > until:
-                self.now = until
-                return
-            self.now = max(self.now, at)
-            self.do(place, "on_timers")
-        raise AssertionError("a deadline stays in the past")
-
-    def crash(self, place: Place) -> None:
-        """kill -9: its connections drop, its ports refuse."""
-        place.alive = False
-        for other in self.places:
-            for key in [key for key, (target, _) in other.dealers.items() if target is place]:
-                self._disconnect(other, key)
-            for key in [key for key, (target, _) in other.subs.items() if target is place]:
-                del other.subs[key]
-        for key in list(place.subs):
-            self._unsubscribe(place, key)
-
-    def hang(self, place: Place) -> None:
-        """SIGSTOP: its kernel goes on accepting."""
-        place.hung = True
-
-    def resume(self, place: Place) -> None:
-        place.hung = False
-
-    # -- effects ----------------------------------------------------------------------------------------------------------
-
-    def _later(self, lane: tuple[Any, ...], place: Place, action: Callable[[], object]) -> None:
-        self._order += 1
-        self._lanes.setdefault(lane, deque()).append((self._order, place, action))
-
-    def _flush(self, place: Place) -> None:
-        for kind, *args in place.engine.outbox.drain():
-            match kind:
-                case outbox.REQUEST:
-                    self._request(place, *args)
-                case outbox.REPLY:
-                    self._reply(*args)
-                case outbox.PUBLISH:
-                    self._publish(place, *args)
-                case outbox.OPEN:
-                    self._open(place, *args)
-                case outbox.CLOSE:
-                    self._close(place, *args)
-                case outbox.SUBSCRIBE:
-                    self._subscribe(place, *args)
-                case outbox.KNOCK:
-                    self._knock(place, *args)
-                case outbox.DELIVER:
-                    place.delivered += args
-                case outbox.EVENT:
-                    place.events += args
-
-    def _at(self, endpoint: Endpoint) -> Place | None:
-        """Who listens there, on either port."""
-        return next((place for place in self.places if place.alive and endpoint in (place.endpoint, place.publish)), None)
-
-    def _open(self, place: Place, key: int, endpoint: Endpoint) -> None:
-        place.dealers.pop(key, None)
-        target = self._at(endpoint)
-        if target is None:
-            self._later((place, key), place, lambda: place.engine.on_disconnected(key, self.now))
-            return
-        route = b"%d" % self._order
-        place.dealers[key] = (target, route)
-        self._routes[route] = (place, key)
-        self._later((route, "back"), place, lambda: self._if_open(place, key, route, "on_connected"))
-
-    def _if_open(self, place: Place, key: int, route: bytes, name: str, *args: Any) -> None:
-        if place.dealers.get(key, (None, b""))[1] == route:
-            getattr(place.engine, name)(key, *args, self.now)
-
-    def _disconnect(self, place: Place, key: int) -> None:
-        del place.dealers[key]
-        self._later((place, key), place, lambda: place.engine.on_disconnected(key, self.now))
-
-    def _close(self, place: Place, key: int) -> None:
-        place.dealers.pop(key, None)
-        if key in place.subs:
-            self._unsubscribe(place, key)
-
-    def _request(self, place: Place, key: int, frame: bytes) -> None:
-        if key in place.dealers:
-            target, route = place.dealers[key]
-            self._later((route, "there"), target, lambda: target.engine.on_request(route, frame, place.endpoint.host, self.now))
-
-    def _reply(self, route: bytes, frame: bytes) -> None:
-        place, key = self._routes[route]
-        self._later((route, "back"), place, lambda: self._if_open(place, key, route, "on_reply", frame))
-
-    def _subscribe(self, place: Place, key: int, endpoint: Endpoint, topics: tuple[bytes, ...]) -> None:
-        target = self._at(endpoint)
-        if target is None:
-            return
-        place.subs[key] = (target, topics)
-        for topic in sorted(topics):
-            target.topics[topic] += 1
-            if target.topics[topic] == 1:
-                self._later((place, key, "topics"), target, lambda topic=topic: target.engine.on_subscription(topic, self.now))
-
-    def _unsubscribe(self, place: Place, key: int) -> None:
-        target, topics = place.subs.pop(key)
-        target.topics.subtract(topics)
-
-    def _publish(self, place: Place, frame: bytes) -> None:
-        for other in self.places:
-            for key, (target, topics) in other.subs.items():
-                if target is place and frame.startswith(topics):
-                    self._later((place, other, key), other, lambda other=other, key=key: other.engine.on_gossip(key, frame, self.now))
-
-    def _knock(self, place: Place, key: int, endpoints: Sequence[Endpoint]) -> None:
-        truth = [ACCEPTED if self._at(endpoint) else REFUSED for endpoint in endpoints]
-        results = [self.knocks.get(endpoint, met) for endpoint, met in zip(endpoints, truth, strict=True)]
-        self._later((place, "knock"), place, lambda: place.engine.on_knock(key, results, self.now))
-
-    def introduce(self, place: Place, *others: Place) -> None:
-        """A peer hears of others and dials as many as it wants; there need be no seed."""
-        for other in others:
-            place.engine.members.learn(other.engine.me, PeerState.ALIVE, WALL)
-        place.engine.overlay.fill(place.engine.me, self.now)
-        self._flush(place)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.core.harness import EPOCH, REFUSED, START, Far, PeerBench, config, neighbour, notice_segment, peer
+from tests.core.harness import EPOCH, START, Far, PeerBench, config, neighbour, notice_segment, peer
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import NeighbourReported, PeerDead, PeerJoined, PeerLeft, PeerSuspected, ProbeMissed, VerdictHeard
 from zmqgossip.core.messages import Evidence, Notice, Reply, Report, Verdict
@@ -169,11 +169,7 @@ def test_refused_connects_are_certain_and_told_at_once() -> None:
     far = neighbour(bench, 2)
     neighbour(bench, 3)
     bench.forget()
-    key = far.key
-    bench.disconnect(key)
-    bench.wait(0.2)
-    for _ in range(3):
-        bench.knocked(key, REFUSED, REFUSED)
+    far.crashes()
     ((to, report),) = bench.sent(Report)
     assert to == seed and report.evidence is Evidence.REFUSED
     assert bench.state_of(peer(2)) is DEAD and deaths(bench) == [peer(2)]

@@ -15,7 +15,6 @@ from tests.core.harness import (
     START,
     WALL,
     Far,
-    Mesh,
     PeerBench,
     neighbour,
     notice_segment,
@@ -23,6 +22,7 @@ from tests.core.harness import (
     segment,
     spoiled,
 )
+from tests.core.mesh import Mesh
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import NeighbourDown, NeighbourReported, PeerDead, PeerSuspected, ProbeMissed, ProbeReceived, ReplyReceived
 from zmqgossip.core.messages import Evidence, Notice, Probe, Reply, UnknownLink, WrongCluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.core.harness import EPOCH, peer
+from tests.core.harness import EPOCH, peer, steady
 from zmqgossip.core import outbox
 from zmqgossip.core.events import Event, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
 from zmqgossip.core.members import Change, Members
@@ -204,7 +204,7 @@ def test_a_full_table_takes_no_newcomers_but_news_of_its_own() -> None:
     table.learn(peer(2), ALIVE, 100.0)
     table.learn(peer(3), ALIVE, 100.0)
     table.told()
-    assert table.learn(peer(4), ALIVE, 100.0) is Change.FULL
+    assert table.learn(peer(4), ALIVE, 100.0) is Change.FULL and table.refused_count == 1
     assert table.get(peer(4).id) is None and table.told() == [] and table.living_count == 2
     assert table.learn(peer(3), SUSPECT, 100.0) is Change.SUSPECTED
     assert table.learn(peer(3), DEAD, 100.0) is Change.DIED
@@ -257,6 +257,7 @@ def test_a_forgotten_entry_leaves_no_trace(state: PeerState) -> None:
 NEWS = st.tuples(st.integers(1, 5), st.integers(0, 1), st.integers(0, 2), st.booleans(), st.sampled_from(STATES), st.floats(0, 50))
 
 
+@steady
 @given(st.lists(NEWS, max_size=60))
 def test_whatever_comes_the_table_stays_in_order(news: list[tuple[int, int, int, bool, PeerState, float]]) -> None:
     table = Table(living_max=3, tombstones_max=2, tombstone_s=100.0)

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
 import pytest
 
-from tests.core.harness import (
-    CODEC,
-    EPOCH,
-    START,
-    Far,
-    Mesh,
-    PeerBench,
-    Place,
-    config,
-    neighbour,
-    peer,
-)
+from tests.core.harness import CODEC, EPOCH, START, Far, PeerBench, config, neighbour, peer
+from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NeighbourDown, NeighbourUp, Refuted
@@ -531,20 +522,21 @@ def test_while_one_waits_to_be_tried_again_others_are_dialled() -> None:
 # -- two that dial each other ---------------------------------------------------------------------------------------------
 
 
-def crossing(luck: int, first: int, second: int) -> tuple[Mesh, Place, Place]:
-    """Two peers that dial each other at the same time; what overtakes what is chance."""
+@cache
+def crossing(luck: int, first: int, second: int) -> tuple[Place, Place]:
+    """Two peers that have dialled each other at the same time; what overtook what is chance."""
     mesh = Mesh(luck)
     one, other = mesh.peer(first), mesh.peer(second)
     mesh.introduce(one, other)
     mesh.introduce(other, one)
     mesh.run(10.0)
-    return mesh, one, other
+    return one, other
 
 
 @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
 def test_crossing_hellos_end_as_one_link_at_both_ends_whichever_arrives_first(first: int, second: int) -> None:
-    for luck in range(100):
-        _, one, other = crossing(luck, first, second)
+    for luck in range(60):
+        one, other = crossing(luck, first, second)
         (here,), (there,) = one.engine.view.links(), other.engine.view.links()
         assert here.state is there.state is LinkState.UP
         assert (here.mine, here.theirs) == (there.theirs, there.mine)
@@ -558,14 +550,14 @@ def test_crossing_hellos_end_as_one_link_at_both_ends_whichever_arrives_first(fi
 def test_of_two_that_dial_each_other_one_counts_as_the_dialler(first: int, second: int) -> None:
     counted = [
         (luck, here.dialled, there.dialled)
-        for luck in range(100)
-        for _, one, other in [crossing(luck, first, second)]
+        for luck in range(60)
+        for one, other in [crossing(luck, first, second)]
         for here, there in zip(one.engine.view.links(), other.engine.view.links(), strict=True)
     ]
     assert [row for row in counted if row[1] == row[2]] == []
 
 
-@pytest.mark.parametrize("luck", range(10))
+@pytest.mark.parametrize("luck", range(4))
 def test_many_that_start_at_once_end_with_symmetric_links_and_enough_of_them(luck: int) -> None:
     mesh = Mesh(luck)
     seeds = [mesh.seed(number) for number in (1, 2, 3)]

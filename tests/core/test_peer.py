@@ -13,7 +13,6 @@ from tests.core.harness import (
     START,
     TICKET,
     Far,
-    Mesh,
     PeerBench,
     config,
     neighbour,
@@ -22,6 +21,7 @@ from tests.core.harness import (
     segment,
     spoiled,
 )
+from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import Left, NeighbourDown, NeighbourReported, PeerDead, PeerJoined, PeerLeft, Ready, Refuted, VersionRefused

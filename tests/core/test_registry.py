@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.core.harness import CLUSTER, EPOCH, START, WALL, SeedBench, config, peer
+from tests.core.harness import CLUSTER, EPOCH, START, WALL, SeedBench, config, peer, steady
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
 from zmqgossip.core.events import PeerRemoved
 from zmqgossip.core.messages import List, Listed, Presence, Present
@@ -208,6 +208,7 @@ def test_suspects_are_still_listed() -> None:
 CHANGES = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=4)
 
 
+@steady
 @given(st.sets(st.integers(1, 40), max_size=30), st.integers(1, 7), st.lists(CHANGES, max_size=20), st.booleans())
 def test_who_is_listed_throughout_is_on_exactly_one_page_whatever_changes_in_between(
     listed: set[int], limit: int, changes: list[list[tuple[bool, int]]], gone: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from tests.core.harness import peer
+from tests.core.harness import peer, steady
 from zmqgossip.core.streams import Stream, Streams
 
 MANY = 1_000_000
@@ -37,6 +37,7 @@ def filled(*numbers: int, ranges_max: int = MANY) -> Stream:
 # -- one stream -----------------------------------------------------------------------------------------------------------
 
 
+@steady
 @given(st.lists(st.integers(1, 40), max_size=80))
 def test_a_stream_knows_what_a_set_knows(numbers: list[int]) -> None:
     stream, seen = Stream(MANY), set[int]()
@@ -49,6 +50,7 @@ def test_a_stream_knows_what_a_set_knows(numbers: list[int]) -> None:
         assert stream.highest == max(seen)
 
 
+@steady
 @given(st.lists(st.integers(1, 60), max_size=80), st.integers(2, 5))
 def test_with_too_many_islands_the_oldest_gap_counts_as_seen(numbers: list[int], ranges_max: int) -> None:
     stream, seen = Stream(ranges_max), set[int]()
@@ -62,6 +64,7 @@ def test_with_too_many_islands_the_oldest_gap_counts_as_seen(numbers: list[int],
         assert stream.missing == missing(seen)
 
 
+@steady
 @given(st.permutations(range(1, 30)))
 def test_a_stream_that_came_whole_is_one_island_in_whatever_order_it_came(numbers: list[int]) -> None:
     stream = filled(*numbers)
@@ -139,6 +142,7 @@ def test_too_many_streams_forget_the_one_that_was_quiet_longest() -> None:
     assert streams.of(peer(2).id, 1).add(1), "forgotten"
 
 
+@steady
 @given(st.lists(st.integers(1, 12), max_size=60), st.integers(1, 5))
 def test_streams_never_exceed_their_limit_and_count_what_they_forget(origins: list[int], limit: int) -> None:
     streams = Streams(limit, MANY)

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.core.harness import steady
 from zmqgossip.core.timers import TimerKey, Timers
 
 A, B, C = ("a", 0), ("b", 0), ("c", 0)
@@ -115,6 +116,7 @@ STEPS = st.one_of(
 )
 
 
+@steady
 @given(st.lists(STEPS, max_size=60))
 def test_timers_do_what_a_dict_of_deadlines_would(steps: list[tuple[str, TimerKey, float]]) -> None:
     timers = Timers()

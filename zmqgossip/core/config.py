@@ -41,7 +41,7 @@ class ProtocolConfig:
     seed_timeout_s: float = _knob(2.0, 0.05, 60, "a seed that has not answered by then is replaced by another")
     reconnect_min_s: float = _knob(0.25, 0.01, 60, "first retry of a connection that dropped; doubles up to the presence interval")
     leave_timeout_s: float = _knob(0.4, 0.0, 60, "how long a leaving peer waits for its LEAVE to be heard; the end takes 1 s at most")
-    sample_max: int = _knob(64, 1, 512, "members in one answer: joining costs the same at 10 and at 100,000 peers")
+    sample_max: int = _knob(64, 1, 256, "members in one answer: joining costs the same at 10 and at 100,000 peers")
     page_max: int = _knob(256, 1, 512, "members in one page of a list: a page stays far below a frame's limit")
 
     dials_per_s: int = _knob(20, 1, 10000, "dial-backs a second a seed; registrations beyond wait in a queue")

@@ -118,12 +118,12 @@ class Membership:
                 if self._members.is_living(record.id) and (link is None or link.state is not LinkState.UP):
                     self.learn(record, state, now)
             elif held is not None and held.state is PeerState.DEAD and record.order <= held.record.order:
-                self._challenge(record, now)
+                self._challenge(held.record, now)
             else:
                 self.learn(record, state, now)
 
     def _challenge(self, record: PeerRecord, now: float) -> None:
-        """A seed holds alive whom this peer holds dead. The owner is told: only its newer record revives an entry."""
+        """A seed holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry."""
         if now - self._challenged_at < CHALLENGE_GAP_S:
             self._node.counters.add("dropped.challenge")
             return

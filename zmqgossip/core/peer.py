@@ -109,6 +109,8 @@ class PeerEngine:
 
     def leave(self, now: float) -> None:
         """Says goodbye to neighbours and seeds; `finished` becomes true when all have heard it, or the time for it is over."""
+        if self.overlay.stopped:
+            return
         self.overlay.stopped = True
         if self.membership.announced:
             self.gossip.announce(self.me, self.me, PeerState.LEFT)
@@ -245,7 +247,7 @@ class PeerEngine:
             case LeaveHeard():
                 self.farewell.heard(key)
         if self.presence.knows(key):
-            self.membership.on_list(self.presence.on_answer(key, body, now), now)
+            self.membership.on_list(self.presence.on_answer(self.me, key, body, self.view.up_count, now), now)
         if isinstance(body, UnknownPeer):
             self.membership.refute(body.epoch, body.revision, now)
             self.presence.on_unknown(self.me, key, now)
@@ -292,6 +294,7 @@ class PeerEngine:
         link = self.view.by_nonce(body.ticket)
         if link is not None and link.peer.id == body.record.id:
             self.membership.on_leave(link, body.record, body.last, now)
+            self.farewell.heard(link.key)  # who leaves at the same time need not hear of ours
 
     def _on_unknown_link(self, link: Link, body: UnknownLink, now: float) -> None:
         if body.id == link.peer.id:

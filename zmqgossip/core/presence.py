@@ -28,7 +28,7 @@ from zmqgossip.core.messages import (
     Verdict,
 )
 from zmqgossip.core.node import Node
-from zmqgossip.core.types import FIRST_ID, Endpoint, Member, Order, PeerRecord
+from zmqgossip.core.types import FIRST_ID, Endpoint, Member, PeerRecord
 from zmqgossip.core.wire import NONCE_BYTES
 
 SEED_DUE = "seed due"
@@ -64,7 +64,7 @@ class Contact:
     connected: bool = False
     standing: Standing = Standing.IDLE
     ticket: bytes = NO_TICKET
-    asked_with: Order = (0, 0)
+    told: PeerRecord | None = None  # the record that it was last sent
     failures: int = 0
     wrong_cluster: bool = False
     answered: bool = False
@@ -144,7 +144,7 @@ class Presence:
 
     def _register(self, me: PeerRecord, contact: Contact, now: float) -> None:
         contact.standing = Standing.ASKED
-        contact.asked_with = me.order
+        contact.told = me
         self._ask(contact, Register(me))
         self._node.timers.set((SEED_DUE, contact.key), now + self._node.config.seed_timeout_s)
 
@@ -205,7 +205,7 @@ class Presence:
 
     # -- answers ----------------------------------------------------------------------------------------------------------
 
-    def on_answer(self, key: int, body: Body, now: float) -> Sequence[Member]:
+    def on_answer(self, me: PeerRecord, key: int, body: Body, links_count: int, now: float) -> Sequence[Member]:
         """Takes a seed's answer. The members that it lists are given back: what is believed of them is decided elsewhere."""
         contact = self._by_key[key]
         if not isinstance(body, _ANSWERS):
@@ -216,7 +216,7 @@ class Presence:
         heard: Sequence[Member] = ()
         match body:
             case Registered():
-                heard = self._on_registered(contact, body, now)
+                heard = self._on_registered(me, contact, body, links_count, now)
             case Present():
                 self._node.timers.cancel((SEED_DUE, key))
                 heard = body.sample
@@ -232,7 +232,7 @@ class Presence:
             self._close(contact)
         return heard
 
-    def _on_registered(self, contact: Contact, body: Registered, now: float) -> Sequence[Member]:
+    def _on_registered(self, me: PeerRecord, contact: Contact, body: Registered, links_count: int, now: float) -> Sequence[Member]:
         self._node.timers.cancel((SEED_DUE, contact.key))
         contact.ticket = body.ticket
         if body.listed and contact.standing is not Standing.LISTED:
@@ -240,7 +240,10 @@ class Presence:
             self._node.outbox.event(SeedAccepted(contact.seed, body.total))
         elif not body.listed:
             contact.standing = Standing.PENDING
-        self._renew_later(contact, now)
+        if body.listed and contact.told != me:  # ready, or called dead and back, while the registration was under way
+            self.renew(me, contact.key, links_count, now)
+        else:
+            self._renew_later(contact, now)
         return body.sample
 
     def on_wrong_cluster(self, key: int, now: float) -> None:
@@ -267,6 +270,7 @@ class Presence:
         if contact.ticket == NO_TICKET:
             self._register(me, contact, now)
         else:
+            contact.told = me
             self._ask(contact, PresenceUpdate(me, contact.ticket, links_count))
             self._node.timers.set((SEED_DUE, contact.key), now + self._node.config.seed_timeout_s)
         self._renew_later(contact, now)
@@ -285,7 +289,7 @@ class Presence:
         contact = self._by_key.get(key)
         if contact is None or not contact.chosen or self._leaving:
             return
-        if contact.standing is Standing.ASKED and me.order <= contact.asked_with:
+        if contact.standing is Standing.ASKED and contact.told is not None and me.order <= contact.told.order:
             contact.ticket = NO_TICKET
             self._node.timers.cancel((SEED_DUE, key))
             self._renew_later(contact, now)
@@ -328,7 +332,9 @@ class Presence:
     def leave(self, me: PeerRecord, last: int, now: float) -> list[int]:
         """Tells every configured seed that this peer goes; the keys under which answers may come."""
         self._leaving = True
+        self._node.timers.cancel((ASK, 0))
         for contact in self._contacts:
             contact.queue.clear()
+            self._node.timers.cancel((RENEW, contact.key))
             self._tell(contact, Leave(me, contact.ticket, last), now)
         return [contact.key for contact in self._contacts]
