@@ -169,6 +169,8 @@ class Bench:
         self.call(self._any.on_connected, key)
 
     def disconnect(self, key: int) -> None:
+        """A DEALER lost its connection, or found nobody: the body has closed it already."""
+        self.open.pop(key, None)
         self.call(self._any.on_disconnected, key)
 
     def request(self, body: Body, *, address: str = "10.0.0.1", route: bytes = b"route") -> None:

@@ -54,6 +54,7 @@ def test_a_message_goes_out_as_1133_from_its_origin() -> None:
     header, body = CODEC.decode_segment(frame), messages_of(frame)
     me = bench.engine.me
     assert (header.code, header.hops, header.origin, header.epoch, header.number) == (Code.GOSSIP, 0, me.id, me.epoch, 1)
+    assert (header.message_count, header.flags) == (1, 0)
     assert (body.host, body.port, body.first) == (me.host, me.port, 1)
     assert body.messages == [Message(WALL, "topic", b"hello")]
 
@@ -142,11 +143,20 @@ def test_a_message_larger_than_a_segment_is_refused_whatever_the_limit_of_messag
         publish(bench, bytes(1000))
 
 
-def test_a_topic_that_no_receiver_would_accept_is_refused_before_it_goes_out() -> None:
+@pytest.mark.parametrize("topic", ["t" * 201, "\ud800", "x\udfff"], ids=["too long", "half a pair", "the other half"])
+def test_a_topic_that_no_receiver_would_accept_is_refused_before_it_goes_out(topic: str) -> None:
     bench = publisher()
     with pytest.raises(ZmqGossipError):
-        bench.call(bench.engine.publish, [("t" * 201, b"")])
-    assert bench.segments == []
+        bench.call(bench.engine.publish, [("good", b""), (topic, b"")])
+    bench.drain()
+    assert bench.effects == []
+
+
+@pytest.mark.parametrize("topic", ["", "t" * 200, "prices.\u20bf", "\U0001f41f"])
+def test_any_other_topic_arrives_as_it_was(topic: str) -> None:
+    bench = publisher()
+    bench.call(bench.engine.publish, [(topic, b"")])
+    assert [message.topic for message in messages_of(bench.segments[0]).messages] == [topic]
 
 
 # -- receiving ------------------------------------------------------------------------------------------------------------

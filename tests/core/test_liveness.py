@@ -16,6 +16,7 @@ from tests.core.harness import (
     WALL,
     Far,
     PeerBench,
+    config,
     neighbour,
     notice_segment,
     peer,
@@ -34,9 +35,10 @@ BEAT = DEFAULT.liveness_interval_s
 TIMEOUT = DEFAULT.reply_timeout_s
 
 
-def linked(number: int = 2) -> tuple[PeerBench, Far]:
-    bench = PeerBench()
-    far = neighbour(bench, number)
+def linked(**knobs: float) -> tuple[PeerBench, Far]:
+    """A peer with the one neighbour 2."""
+    bench = PeerBench(knobs=config(**knobs))
+    far = neighbour(bench, 2)
     bench.forget()
     return bench, far
 
@@ -154,6 +156,28 @@ def test_the_reply_to_a_probe_is_told_once() -> None:
     assert bench.count("probes.stale_reply") == 1
     bench.wait(TIMEOUT)
     assert bench.events(ProbeMissed) == []
+
+
+def test_a_reply_that_comes_too_late_is_a_sign_of_life_and_no_reply() -> None:
+    bench, far = linked()
+    wait_for_misses(bench, 1)
+    answer(bench, far)
+    assert bench.events(ReplyReceived) == [] and bench.count("probes.stale_reply") == 1 and far.link.misses == 0
+
+
+def test_a_reply_to_another_probe_leaves_the_open_one_open() -> None:
+    bench, far = linked()
+    bench.wait(BEAT)
+    far.reply(Reply(1.0, 1, 1, b"another!"))
+    assert bench.events(ReplyReceived) == [] and bench.count("probes.stale_reply") == 1
+    answer(bench, far)
+    assert len(bench.events(ReplyReceived)) == 1
+
+
+def test_probes_and_misses_are_counted() -> None:
+    bench, _ = linked()
+    wait_for_misses(bench, 3)
+    assert bench.count("probes.sent") == len(bench.sent(Probe)) == bench.count("probes.missed") == 3
 
 
 # -- misses ---------------------------------------------------------------------------------------------------------------
@@ -315,6 +339,7 @@ def test_a_neighbour_that_is_connected_again_is_probed_again() -> None:
 def test_a_dropped_connection_is_opened_again_soon() -> None:
     bench, far = linked()
     bench.disconnect(far.key)
+    assert far.key not in bench.open
     bench.wait(2 * DEFAULT.reconnect_min_s)
     assert bench.open[far.key] == peer(2).endpoint
 
@@ -409,19 +434,20 @@ def test_after_three_series_with_a_knock_that_is_let_in_the_rule_of_misses_is_le
 
 
 def test_a_neighbour_that_is_connected_again_is_not_refused() -> None:
-    bench, far = linked()
+    bench, far = linked(reconnect_min_s=0.01)
     bench.disconnect(far.key)
     bench.wait(0.06)
     for _ in range(2):
         bench.knocked(far.key, *NOBODY)
     far.connects()
+    bench.forget()
     bench.knocked(far.key, *NOBODY)
     bench.wait(1.0)
-    assert bench.events(NeighbourReported) == []
+    assert bench.events(NeighbourReported) == [] and bench.knocks == [], "nor knocked at any more"
 
 
 def test_every_drop_begins_the_knocking_anew() -> None:
-    bench, far = linked()
+    bench, far = linked(reconnect_min_s=0.01)
     bench.disconnect(far.key)
     bench.wait(0.06)
     for _ in range(2):

@@ -430,6 +430,17 @@ def test_a_link_that_does_not_come_up_in_time_is_given_up_with_a_bye() -> None:
     assert bench.events(NeighbourDown) == [], "it never was a neighbour"
 
 
+def test_who_is_dialled_gives_the_link_up_too_when_it_does_not_come_up_in_time() -> None:
+    bench = PeerBench()
+    far = Far(bench, peer(2))
+    far.hello()
+    far.connects()
+    bench.wait(DEFAULT.link_timeout_s - 0.001)
+    assert len(bench.engine.view) == 1
+    bench.wait(0.001)
+    assert len(bench.engine.view) == 0 and [bye.link for _, bye in bench.sent(Bye)] == [far.nonce]
+
+
 def test_a_link_that_is_up_has_no_time_limit() -> None:
     bench, _ = dialling(peer(2))
     far = Far(bench, peer(2)).comes_up()

@@ -51,6 +51,8 @@ from zmqgossip.core.types import Endpoint, PeerState, is_vouched
 from zmqgossip.core.verdicts import Case, Decision
 from zmqgossip.core.wire import MAJOR, MINOR
 
+GONE_MAX = 64
+"""Tombstones in one presence answer: with the largest sample they still fit a frame. More at once are found dead by their silence."""
 GONE_OVERLAP_S = 1.0
 """Tombstones go out with presence answers since the last one, and this much before: an answer may have been lost on its way."""
 _WHY_REMOVED = {
@@ -214,7 +216,7 @@ class SeedEngine:
         if entry is None or entry.ticket != body.ticket or entry.record.epoch != body.record.epoch:
             self._answer_unknown(route, body, exchange)
             return
-        gone = self.registry.gone_since(self.registry.renewed_at(entry) - GONE_OVERLAP_S, self.node.config.sample_max)
+        gone = self.registry.gone_since(self.registry.renewed_at(entry) - GONE_OVERLAP_S, GONE_MAX)
         self.registry.update(entry, body.record, route, now)
         if entry.state is PeerState.SUSPECT and self.verdicts.case_of(body.record.id) is None:
             self.registry.set_state(entry, PeerState.ALIVE, now)
