@@ -72,6 +72,12 @@ def test_a_verdict_of_death_is_taken_and_told_to_everybody() -> None:
     assert len(deaths(bench)) == 1, "said once"
 
 
+def test_what_everybody_is_told_is_ones_own_record_of_the_dead_and_not_what_a_seed_wrote() -> None:
+    bench, seed, _ = accused()
+    bench.reply(seed, Verdict(peer(2, revision=900), DEAD))
+    assert deaths(bench) == [peer(2)] and bench.state_of(peer(2)) is DEAD
+
+
 def test_a_verdict_of_life_clears_the_suspect_for_good() -> None:
     bench, seed, lively = accused()
     bench.reply(seed, Verdict(peer(2), ALIVE))

@@ -540,7 +540,7 @@ def crossing(luck: int, first: int, second: int) -> tuple[Place, Place]:
     one, other = mesh.peer(first), mesh.peer(second)
     mesh.introduce(one, other)
     mesh.introduce(other, one)
-    mesh.run(10.0)
+    mesh.settle()
     return one, other
 
 

@@ -389,6 +389,16 @@ def test_a_leaving_neighbour_whose_last_segment_never_comes_is_let_go_soon_and_n
     assert len(bench.events(PeerLeft)) == 1
 
 
+def test_a_neighbour_that_has_said_goodbye_is_not_called_dead_when_somebody_else_takes_its_port() -> None:
+    bench = linked()
+    far = Far(bench, peer(3), (3).to_bytes(8, "big"))
+    far.asks(Leave(peer(3), far.link.mine, 2))
+    far.reply(UnknownLink(far.nonce, peer(77).id))
+    bench.wait(1.0)
+    assert bench.sent(Report) == [] and bench.notices == [] and bench.events(NeighbourReported) == []
+    assert bench.engine.view.by_peer(peer(3).id) is None
+
+
 def test_a_leave_in_somebody_elses_name_ends_nothing() -> None:
     bench = linked()
     two, three = bench.link(peer(2)), bench.link(peer(3))
