@@ -523,6 +523,17 @@ def test_a_link_that_flaps_is_made_more_and_more_rarely() -> None:
     assert times[-1] - times[-2] > 4 * DEFAULT.redial_min_s
 
 
+def test_the_memory_of_failures_is_bounded() -> None:
+    bench, seed = dialling(redial_min_s=600.0, redial_max_s=3600.0, members_max=10)
+    for number in range(2, 14):
+        bench.told(seed, peer(number))
+        bench.disconnect(bench.keys_of(peer(number).endpoint)[0])
+        bench.told(seed, peer(number), state=PeerState.DEAD)  # makes room in the table of members
+    bench.told(seed, peer(2, revision=1), peer(13, revision=1))
+    assert bench.keys_of(peer(2).endpoint) != [], "its failure is forgotten"
+    assert bench.keys_of(peer(13).endpoint) == [], "this one's is not"
+
+
 def test_while_one_waits_to_be_tried_again_others_are_dialled() -> None:
     bench, seed = dialling(peer(2), redial_min_s=30.0)
     bench.disconnect(bench.keys_of(peer(2).endpoint)[0])
@@ -531,6 +542,15 @@ def test_while_one_waits_to_be_tried_again_others_are_dialled() -> None:
 
 
 # -- two that dial each other ---------------------------------------------------------------------------------------------
+
+
+def test_a_crossing_hello_brings_the_newest_record_of_its_sender() -> None:
+    bench, _ = dialling(peer(2))
+    far = Far(bench, peer(2, revision=3))
+    far.connects()
+    far.hello()
+    far.comes_up()
+    assert bench.events(NeighbourUp) == [NeighbourUp(peer(2, revision=3), True)]
 
 
 @cache

@@ -7,6 +7,8 @@ and the peer's own word stands.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from zmqgossip.core.events import NeighbourReported
 from zmqgossip.core.members import Members
 from zmqgossip.core.messages import Evidence, Report, Verdict
@@ -17,6 +19,15 @@ from zmqgossip.core.view import Link
 VERDICT_DUE = "verdict due"
 
 
+@dataclass(slots=True, eq=False)
+class Accusation:
+    """One open report. `asked_until`: how long a seed's word that it is looking is waited on."""
+
+    record: PeerRecord
+    asked_until: float
+    seed_is_looking: bool = False
+
+
 class Accusations:
     """Open reports of one peer."""
 
@@ -25,7 +36,7 @@ class Accusations:
     def __init__(self, node: Node, members: Members) -> None:
         self._node = node
         self._members = members
-        self._open: dict[int, PeerRecord] = {}
+        self._open: dict[int, Accusation] = {}
 
     def accuse(self, me: PeerRecord, link: Link, evidence: Evidence, now: float) -> Report:
         """Holds a failed neighbour suspect, or dead where that is certain; the report for the seeds."""
@@ -36,24 +47,33 @@ class Accusations:
         self._members.learn(link.peer, PeerState.DEAD if certain else PeerState.SUSPECT, self._node.wall(now))
         if not certain:
             key = self._node.new_key()
-            self._open[key] = link.peer
-            self._node.timers.set((VERDICT_DUE, key), now + 2 * self._node.config.verify_window_s)
+            self._open[key] = Accusation(link.peer, now + self._node.config.lease_s)
+            self.postpone(key, now)
         self._node.outbox.event(NeighbourReported(link.peer, evidence, link.misses))
         return Report(me.id, link.peer, evidence, link.misses, now - max(link.last_heard, link.since))
 
-    def on_verdict(self, verdict: Verdict, now: float) -> bool:
-        """A seed has decided. Whether everybody should hear that the peer is dead."""
-        if verdict.state is PeerState.SUSPECT:
-            return False
-        key = next((key for key, record in self._open.items() if record.id == verdict.target.id), None)
+    def on_verdict(self, verdict: Verdict, now: float) -> PeerRecord | None:
+        """What a seed says of a report. The record that everybody should hear is dead, if it is."""
+        key = next((key for key, open_ in self._open.items() if open_.record.id == verdict.target.id), None)
         if key is None:
-            return False
+            return None
+        if verdict.state is PeerState.SUSPECT:
+            self._open[key].seed_is_looking = True
+            return None
         return self._close(key, verdict.state, now)
 
     def due(self, key: int, now: float) -> PeerRecord | None:
-        """No seed has decided in time: the peer that is dead by this node's own word."""
-        record = self._open.get(key)
-        return record if record is not None and self._close(key, PeerState.DEAD, now) else None
+        """No verdict has come in time: the peer that is dead by this node's own word.
+
+        A seed that has answered may hold the peer suspect until its lease ends; so does this node then.
+        """
+        accusation = self._open.get(key)
+        if accusation is None:
+            return None
+        if accusation.seed_is_looking and now < accusation.asked_until:
+            self.postpone(key, now)
+            return None
+        return self._close(key, PeerState.DEAD, now)
 
     def postpone(self, key: int, now: float) -> None:
         """The verdict is waited for once more."""
@@ -62,12 +82,12 @@ class Accusations:
 
     def heard_of(self, peer: PeerId) -> None:
         """The accused has spoken, or is known to be gone: nothing is left to decide."""
-        for key in [key for key, record in self._open.items() if record.id == peer]:
+        for key in [key for key, accusation in self._open.items() if accusation.record.id == peer]:
             del self._open[key]
             self._node.timers.cancel((VERDICT_DUE, key))
 
-    def _close(self, key: int, state: PeerState, now: float) -> bool:
-        record = self._open.pop(key)
+    def _close(self, key: int, state: PeerState, now: float) -> PeerRecord | None:
+        record = self._open.pop(key).record
         self._node.timers.cancel((VERDICT_DUE, key))
         self._members.learn(record, state, self._node.wall(now))
-        return state is PeerState.DEAD
+        return record if state is PeerState.DEAD else None

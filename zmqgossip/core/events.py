@@ -39,6 +39,12 @@ class PeerSuspected(Event, frozen=True):
     peer: PeerRecord
 
 
+class PeerAlive(Event, frozen=True):
+    """It was suspect, and is not any more."""
+
+    peer: PeerRecord
+
+
 class PeerDead(Event, frozen=True):
     peer: PeerRecord
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from enum import Enum
 
-from zmqgossip.core.events import Event, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
+from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
 from zmqgossip.core.outbox import Outbox
 from zmqgossip.core.types import Member, PeerId, PeerRecord, PeerState
 
@@ -52,6 +52,7 @@ _EVENTS: dict[Change, Callable[[PeerRecord], Event]] = {
     Change.JOINED: PeerJoined,
     Change.REVIVED: PeerJoined,
     Change.SUSPECTED: PeerSuspected,
+    Change.CLEARED: PeerAlive,
     Change.DIED: PeerDead,
     Change.LEFT: PeerLeft,
 }

@@ -19,12 +19,10 @@ from zmqgossip.core.messages import Evidence, Notice, Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.overlay import LINK_DUE, Overlay
 from zmqgossip.core.presence import Presence
-from zmqgossip.core.types import Endpoint, Member, PeerId, PeerRecord, PeerState
+from zmqgossip.core.types import REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import REVISION_MAX
 
-REVISIONS_AHEAD_MAX = 1000
-"""How far another's word may be ahead of the record held: refutations that did not get here. More is forged."""
 CHALLENGE_GAP_S = 0.2
 """Between two floods about peers that a seed and this peer disagree on; the next list brings the others up again."""
 REFUTE_GAP_S = 1.0
@@ -201,6 +199,9 @@ class Membership:
         """A neighbour has failed, if there is evidence: report it and replace it."""
         if evidence is None:
             return
+        if link.leaving:
+            self.lose(link, "left", now)
+            return
         report = self._accusations.accuse(self.me, link, evidence, now)
         self._presence.tell_all(report, now)
         if evidence is not Evidence.MISSES:
@@ -209,8 +210,9 @@ class Membership:
 
     def on_verdict(self, seed: Endpoint, body: Verdict, now: float) -> None:
         """A seed has decided on a report."""
-        if self._accusations.on_verdict(body, now):
-            self._gossip.announce(self.me, body.target, PeerState.DEAD)
+        dead = self._accusations.on_verdict(body, now)
+        if dead is not None:
+            self._gossip.announce(self.me, dead, PeerState.DEAD)
         if body.state is not PeerState.SUSPECT:
             self._node.outbox.event(VerdictHeard(seed, body.target, body.state))
 

@@ -58,14 +58,15 @@ class Overlay:
         if wanted <= 0:
             return
         candidates, waits_until = self._candidates(me, now)
-        for record in self._node.rng.sample(candidates, min(wanted, len(candidates))):
+        for record in candidates[:wanted]:
             self._dial(me, record, now)
         if len(candidates) < wanted and waits_until is not None:
             self._node.timers.set((REDIAL, 0), waits_until)
 
     def _candidates(self, me: PeerRecord, now: float) -> tuple[list[PeerRecord], float | None]:
-        """Living members without a link, and when the first of those that failed lately may be tried again."""
+        """Living members without a link in random order, the suspect last, and when the first that failed may be tried again."""
         candidates: list[PeerRecord] = []
+        suspects: list[PeerRecord] = []
         waits_until: float | None = None
         for member in self._members.living():
             record = member.record
@@ -73,10 +74,11 @@ class Overlay:
                 continue
             not_before = self._failures.get(record.id, (0, now))[1]
             if not_before <= now:
-                candidates.append(record)
+                (candidates if member.state is PeerState.ALIVE else suspects).append(record)
             elif waits_until is None or not_before < waits_until:
                 waits_until = not_before
-        return candidates, waits_until
+        self._node.rng.shuffle(candidates)
+        return candidates + suspects, waits_until
 
     def _dial(self, me: PeerRecord, record: PeerRecord, now: float) -> None:
         link = Link(self._node.new_key(), record, self._node.nonce(), dialled=True, since=now)
@@ -109,6 +111,12 @@ class Overlay:
         self._node.timers.set((REOPEN, link.key), now + delay)
         return True
 
+    def postpone(self, now: float) -> None:
+        """This node was away: links that are coming up get their whole time again."""
+        for link in self._view.links():
+            if self._node.timers.when((LINK_DUE, link.key)) is not None:
+                self._node.timers.set((LINK_DUE, link.key), now + self._node.config.link_timeout_s)
+
     def reopen(self, link: Link) -> None:
         if not link.connected:
             self._node.outbox.open(link.key, link.peer.endpoint)
@@ -127,7 +135,7 @@ class Overlay:
             self.drop(link, "begun anew by the neighbour", now)
             link = None
         if link is None:
-            link = self._accept(me, hello, now)
+            link = self._accept(hello, now)
         link.dialled = link.said_hello and me.id < hello.record.id  # two HELLOs crossed: the smaller id has dialled
         if link.state is LinkState.DIALLING:
             link.theirs = hello.nonce
@@ -151,13 +159,11 @@ class Overlay:
         records = [member.record for member in self._members.living() if member.record.id not in (me.id, asker)]
         return self._node.rng.sample(records, min(CANDIDATES_MAX, len(records)))
 
-    def _accept(self, me: PeerRecord, hello: Hello, now: float) -> Link:
+    def _accept(self, hello: Hello, now: float) -> Link:
         link = Link(self._node.new_key(), hello.record, self._node.nonce(), dialled=False, since=now)
-        link.theirs = hello.nonce
         self._view.add(link)
         self._node.outbox.open(link.key, hello.record.endpoint)
         self._node.timers.set((LINK_DUE, link.key), now + self._node.config.link_timeout_s)
-        self._subscribe(me, link)
         return link
 
     def _subscribe(self, me: PeerRecord, link: Link) -> None:

@@ -331,6 +331,7 @@ class PeerEngine:
             self.counters.add("loop.late")
             self.liveness.postpone(now)
             self.presence.postpone(now)
+            self.overlay.postpone(now)
         while (due := self.node.timers.next()) is not None and due <= now:
             key = self.node.timers.pop_due(now)
             assert key is not None, "a deadline that has passed has a key"

@@ -13,7 +13,7 @@ from random import Random
 from zmqgossip.core.members import Members
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route
-from zmqgossip.core.types import FIRST_ID, Endpoint, Member, PeerId, PeerRecord, PeerState
+from zmqgossip.core.types import FIRST_ID, REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState
 
 LEASE = "lease"
 
@@ -65,7 +65,12 @@ class Registry:
 
     def update(self, entry: Entry, record: PeerRecord, route: Route, now: float) -> None:
         """Takes a newer record of a listed peer, and renews its lease. Its address does not change without a dial-back."""
-        if record.order >= entry.record.order and (record.endpoint, record.publish) == (entry.record.endpoint, entry.record.publish):
+        ahead = record.revision - entry.record.revision
+        if (
+            record.epoch == entry.record.epoch
+            and 0 <= ahead <= REVISIONS_AHEAD_MAX
+            and (record.endpoint, record.publish) == (entry.record.endpoint, entry.record.publish)
+        ):
             entry.record = record
         entry.route = route
         self.renew(entry, now)

@@ -16,6 +16,8 @@ from msgspec import Meta
 
 ID_BYTES = 16
 U64_MAX = 2**64 - 1
+REVISIONS_AHEAD_MAX = 1000
+"""How far news of one life may be ahead of the record held: refutations that did not get here. More is forged."""
 FIRST_ID = bytes(ID_BYTES)
 """Below every id that is drawn: a list is paged from here."""
 

@@ -125,6 +125,7 @@ _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.PeerJoined: lambda event: f"joined {event.peer}",
     events.PeerReady: lambda event: f"peer ready {event.peer}",
     events.PeerSuspected: lambda event: f"suspect {event.peer}",
+    events.PeerAlive: lambda event: f"alive after all {event.peer}",
     events.PeerDead: lambda event: f"dead {event.peer}",
     events.PeerLeft: lambda event: f"left {event.peer}",
     events.SeedAccepted: _accepted,
