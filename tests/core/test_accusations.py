@@ -132,6 +132,8 @@ def test_who_hears_nobody_calls_nobody_dead_by_its_own_word() -> None:
     bench.wait(120.0)
     assert bench.engine.view.up_count == 0 and bench.events(NeighbourReported)
     assert bench.state_of(peer(2)) is SUSPECT and bench.events(PeerDead) == []
+    wait(bench, neighbour(bench, 3), WAITS + 1.0)
+    assert bench.state_of(peer(2)) is DEAD, "when it hears somebody again its word counts again"
 
 
 Sign = Callable[[PeerBench, Far], object]

@@ -22,6 +22,8 @@ from tests.core.harness import (
     steady,
 )
 from tests.core.mesh import Mesh
+from zmqgossip.core import outbox
+from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.errors import PayloadTooLarge, ZmqGossipError
 from zmqgossip.core.messages import Code, Message, Notice
 from zmqgossip.core.types import PeerState
@@ -184,12 +186,20 @@ def test_a_new_segment_is_delivered_and_forwarded_once_with_one_hop_more() -> No
     assert bench.count("received.messages") == 2 and bench.count("forwarded.segments") == 1
 
 
-@pytest.mark.parametrize(("hops", "after"), [(1, 2), (200, 201), (HOPS_MAX, HOPS_MAX)])
+@pytest.mark.parametrize(("hops", "after"), [(1, 2), (DEFAULT.hops_max - 1, DEFAULT.hops_max)])
 def test_a_propagated_segment_keeps_its_code_and_counts_on(hops: int, after: int) -> None:
     bench = linked()
     bench.gossip(bench.link(peer(2)).key, propagated(segment(peer(9), 1), hops - 1))
     header = CODEC.decode_segment(bench.segments[0])
     assert (header.code, header.hops) == (Code.PROPAGATED, after)
+
+
+@pytest.mark.parametrize("hops", [DEFAULT.hops_max, HOPS_MAX])
+def test_a_segment_that_has_come_too_far_is_delivered_and_not_passed_on(hops: int) -> None:
+    bench = linked()
+    bench.gossip(bench.link(peer(2)).key, propagated(segment(peer(9), 1), hops - 1))
+    assert len(bench.of(outbox.DELIVER)) == 1
+    assert bench.segments == [] and bench.count("dropped.hops") == 1
 
 
 @pytest.mark.parametrize("bringer", [2, 3])

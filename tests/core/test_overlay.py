@@ -280,6 +280,17 @@ def test_who_finds_a_full_one_dials_the_candidates_that_it_names() -> None:
     assert bench.state_of(peer(2)) is PeerState.ALIVE, "it is full, not dead"
 
 
+@pytest.mark.parametrize("candidate", [peer(5, epoch=EPOCH + 2 * 86_400_000), peer(3, revision=1)], ids=["from the future", "held dead"])
+def test_a_candidate_that_is_no_use_is_not_taken(candidate: PeerRecord) -> None:
+    bench, seed = dialling(peer(2), peer(3))
+    bench.told(seed, peer(3), state=PeerState.DEAD)
+    before = bench.state_of(candidate)
+    far = Far(bench, peer(2))
+    far.connects()
+    far.reply(Refused(Why.FULL, 0, 0, [candidate]))
+    assert bench.state_of(candidate) is before
+
+
 def test_who_is_held_dead_raises_its_revision_above_the_verdict_and_registers_it() -> None:
     bench, _ = dialling(peer(2))
     far = Far(bench, peer(2))

@@ -259,6 +259,15 @@ def test_who_says_of_itself_that_it_lives_is_believed() -> None:
     assert bench.engine.members.ready_count == 1
 
 
+def test_who_is_short_of_links_dials_whoever_is_heard_of() -> None:
+    bench = linked()
+    bench.disconnect(bench.keys_of(peer(4).endpoint)[0])
+    heard(bench, 9, Notice(peer(9), ALIVE))
+    assert len(bench.keys_of(peer(9).endpoint)) == 1
+    heard(bench, 10, Notice(peer(10), ALIVE))
+    assert bench.keys_of(peer(10).endpoint) == [], "one was wanted"
+
+
 @pytest.mark.parametrize("state", [ALIVE, SUSPECT, LEFT])
 def test_of_others_nobody_is_believed_but_that_they_are_dead(state: PeerState) -> None:
     bench = linked()
@@ -328,16 +337,18 @@ def test_a_linked_neighbour_that_a_seed_took_off_is_still_believed_in() -> None:
     assert bench.state_of(peer(3)) is ALIVE and bench.link(peer(3)).state is LinkState.UP
 
 
-def test_whom_a_seed_lists_and_this_peer_holds_dead_is_told_what_it_must_exceed() -> None:
+@pytest.mark.parametrize("revision", [3, 5])
+def test_whom_a_seed_lists_and_this_peer_holds_dead_is_told_what_it_must_exceed(revision: int) -> None:
     bench = linked()
     heard(bench, 9, Notice(peer(4, revision=5), DEAD))
     bench.forget()
     for _ in range(50):
-        listed_at_the_seed(bench, peer(4, revision=3), ALIVE)
+        listed_at_the_seed(bench, peer(4, revision=revision), ALIVE)
+    assert (bench.count("challenges.sent"), bench.count("dropped.challenge")) == (1, 49)
     assert [(notice.record.order, notice.state) for notice in bench.notices] == [((EPOCH, 5), SUSPECT)], "said once in a while"
     assert bench.state_of(peer(4)) is DEAD, "only its owner revives it"
     bench.wait(1.0)
-    listed_at_the_seed(bench, peer(4, revision=3), ALIVE)
+    listed_at_the_seed(bench, peer(4, revision=revision), ALIVE)
     assert len(bench.notices) == 2
     heard(bench, 4, Notice(peer(4, revision=6), ALIVE))
     assert bench.state_of(peer(4)) is ALIVE
@@ -465,6 +476,17 @@ def test_a_liar_does_not_make_it_shout_at_wire_speed() -> None:
     bench.wait(5.0)
     heard(bench, 9, Notice(bench.engine.me, DEAD), number=500)
     assert 2 <= len(bench.events(Refuted)) <= 3, "later it answers again"
+
+
+def test_who_lost_all_links_says_again_who_it_is_when_it_has_one() -> None:
+    bench = linked()
+    for number in (2, 3):
+        far = Far(bench, peer(number))
+        far.asks(Bye(far.link.mine, ""))
+    bench.forget()
+    neighbour(bench, 5)
+    neighbour(bench, 6)
+    assert [(notice.record, notice.state) for notice in bench.notices] == [(bench.engine.me, ALIVE)]
 
 
 def test_who_was_called_dead_without_a_link_tells_everybody_when_it_has_one_again() -> None:

@@ -12,6 +12,7 @@ from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import DeadReportReceived, PeerCleared, PeerHeld, PeerRemoved, PeerSuspected
 from zmqgossip.core.messages import Evidence, Leave, List, Listed, Presence, Present, Register, Registered, Report, UnknownPeer, Verdict
 from zmqgossip.core.types import FIRST_ID, PeerRecord, PeerState
+from zmqgossip.core.verdicts import REPORTERS_MAX
 
 ALIVE, SUSPECT, DEAD, LEFT = PeerState.ALIVE, PeerState.SUSPECT, PeerState.DEAD, PeerState.LEFT
 MISSES = Evidence.MISSES
@@ -138,6 +139,7 @@ def test_a_second_reporter_that_was_refused_makes_the_seed_knock_again() -> None
     knock(bench, ACCEPTED, ACCEPTED)  # it hung, and was killed then
     bench.wait(1.0)
     report(bench, by=peer(4), evidence=Evidence.REFUSED)
+    assert len(bench.knocks) == 2
     knock(bench, REFUSED, REFUSED)
     assert bench.state_of(ACCUSED) is DEAD and bench.now == START + 1.0
     assert verdicts(bench) == verdicts(bench, peer(4)) == [SUSPECT, DEAD]
@@ -290,6 +292,28 @@ def test_every_reporter_is_told_the_verdict() -> None:
     bench.wait(WINDOW)
     assert [verdicts(bench, reporter) for reporter in reporters] == [[SUSPECT, DEAD]] * 5
     assert len(bench.events(PeerSuspected)) == 1
+
+
+def test_so_many_reporters_and_no_more_are_told() -> None:
+    bench, _ = seed_with(ACCUSED)
+    reporters = [peer(number) for number in range(100, 100 + REPORTERS_MAX + 5)]
+    for reporter in reporters:
+        report(bench, by=reporter)
+    bench.wait(WINDOW)
+    assert sum(verdicts(bench, reporter) == [SUSPECT, DEAD] for reporter in reporters) == REPORTERS_MAX
+
+
+def test_what_comes_after_the_verdict_means_nothing() -> None:
+    bench, _ = seed_with(ACCUSED, REPORTER)
+    report(bench, evidence=Evidence.REFUSED)
+    visit = bench.visit(ACCUSED)
+    bench.answers_visit(ACCUSED, who=peer(77))
+    assert bench.state_of(ACCUSED) is DEAD
+    bench.forget()
+    for key in range(1, visit + 1):
+        bench.knocked(key, REFUSED, REFUSED)
+        bench.disconnect(key)
+    assert bench.effects == []
 
 
 def test_a_second_report_does_not_begin_the_case_anew() -> None:

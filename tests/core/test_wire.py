@@ -31,7 +31,7 @@ from zmqgossip.core.messages import (
     Why,
     WrongCluster,
 )
-from zmqgossip.core.types import Member, PeerRecord, PeerState
+from zmqgossip.core.types import FIRST_ID, Member, PeerRecord, PeerState, is_unicast_host
 from zmqgossip.core.wire import (
     BLOCKS_BYTES_MAX,
     BODY_BYTES_MAX,
@@ -126,11 +126,11 @@ def values(kind: inspect.Type, name: str = "") -> st.SearchStrategy[Any]:
         case inspect.Metadata():
             found = values(kind.type, name)
         case inspect.StrType() if name == "host":
-            found = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
+            found = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str).filter(is_unicast_host)
         case inspect.StrType():
             found = st.text(st.characters(exclude_categories=["Cs"]), min_size=kind.min_length or 0, max_size=kind.max_length or 50)
         case inspect.BytesType():
-            found = st.binary(min_size=kind.min_length or 0, max_size=kind.max_length or 200)
+            found = st.binary(min_size=kind.min_length or 0, max_size=kind.max_length or 200).filter(lambda value: value != FIRST_ID)
         case inspect.IntType():
             top = 2**32 - 1 if name == "revision" else 2**64 - 1
             found = st.integers(kind.ge or 0, kind.le if kind.le is not None else top)
@@ -152,7 +152,7 @@ def values(kind: inspect.Type, name: str = "") -> st.SearchStrategy[Any]:
 # -- what is refused, and by which name -----------------------------------------------------------------------------------
 
 PROBE_BYTES = pack(PROBE)
-HOSTS_REFUSED = ["localhost", "example.org", "127.0.0.1:80", "127.0.0.256", "::g", "0x7f.1", "١٢٧.٠.٠.١", "127.0.0.1\n"]
+HOSTS_REFUSED = ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "localhost", "example.org", "127.0.0.1:80", "127.0.0.256", "::g", "0x7f.1", "١٢٧.٠.٠.١", "127.0.0.1\n"]
 
 EXCHANGES_REFUSED = [
     ("too_short", b""),
@@ -207,6 +207,7 @@ EXCHANGES_REFUSED = [
     ("field", exchange(1106, pack([1, 2**32]))),
     ("field", exchange(1123, pack([3, 1, 2**32, []]))),
     *(("field", exchange(1100, pack([[ID, 1, 0, host, 5001, 5901, False]]))) for host in HOSTS_REFUSED),
+    ("field", exchange(1100, pack([[FIRST_ID, 1, 0, "10.0.0.1", 5001, 5901, False]]))),
 ]
 
 
@@ -317,7 +318,7 @@ def test_a_record_is_checked_wherever_it_stands(body: Body) -> None:
     assert refusal(CODEC.decode, CODEC.encode(body)) == "field"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "2001:db8::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "2001:db8::1", "::ffff:10.0.0.1"])
 def test_a_record_with_a_numeric_host_is_taken(host: str) -> None:
     body = Register(PeerRecord(ID, 2**64 - 1, 2**32 - 1, host, 65_535, 1))
     assert CODEC.decode(CODEC.encode(body)) == (body, 0)

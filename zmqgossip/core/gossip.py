@@ -98,14 +98,16 @@ class Gossip:
             return header.origin, []
         if node.is_in_future(header.epoch, now):
             raise WireError("epoch", "starts in the future")
-        stream = self.streams.of(header.origin, header.epoch)
-        if header.number in stream:
+        if self.streams.has(header.origin, header.epoch, header.number):
             node.counters.add("duplicates.known")
             return header.origin, []
         notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else []
-        stream.add(header.number)
-        node.outbox.publish(propagated(frame, header.hops))
-        node.counters.add("forwarded.segments")
+        self.streams.of(header.origin, header.epoch).add(header.number)
+        if header.hops < node.config.hops_max:
+            node.outbox.publish(propagated(frame, header.hops))
+            node.counters.add("forwarded.segments")
+        else:
+            node.counters.add("dropped.hops")
         if header.message_count and not header.flags & FLAG_MEMBERSHIP:
             node.counters.add("received.messages", header.message_count)
             node.outbox.deliver(Segment(frame, header, (link.peer.id, link.peer.endpoint)))

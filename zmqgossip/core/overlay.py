@@ -196,6 +196,8 @@ class Overlay:
         if link is None or link.peer.id != subscriber:
             self._node.counters.add("handshake.unknown_topic")
             return None
+        if link.seen:
+            self._node.counters.add("links.subscribed_again")  # its SUB had lost the connection, by itself or over a frame too large
         link.seen = True
         self._node.outbox.publish(link_topic(subscriber, nonce) + self._node.codec.encode(LinkUp(nonce)))
         return self._came_up(link, now)

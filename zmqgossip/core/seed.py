@@ -268,7 +268,7 @@ class SeedEngine:
             self.registry.set_state(entry, PeerState.SUSPECT, now)
             self.outbox.event(PeerSuspected(entry.record))
         else:
-            self._look_at(self.verdicts.case_of(entry.record.id), now)
+            self._look_at(self.verdicts.case_of(entry.record.id), now)  # None when there was no room for a case
 
     def _answer_moot(self, route: Route, body: Report, exchange: int) -> None:
         """Nothing to verify: the peer is not listed here, or has said since that it lives."""

@@ -106,6 +106,11 @@ class Streams:
         self._streams[key] = stream
         return stream
 
+    def has(self, origin: PeerId, epoch: int, number: int) -> bool:
+        """Whether that number was seen; asking makes and forgets nothing."""
+        stream = self._streams.get((origin, epoch))
+        return stream is not None and number in stream
+
     @property
     def missing(self) -> int:
         """Numbers in gaps, over all streams."""

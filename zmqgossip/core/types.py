@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -111,6 +112,15 @@ def is_numeric_host(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@lru_cache(maxsize=4096)
+def is_unicast_host(host: str) -> bool:
+    """Whether `host` is the numeric address of one machine: neither every address, nor a group, nor everybody."""
+    if not is_numeric_host(host):
+        return False
+    address = ipaddress.ip_address(host)
+    return not (address.is_unspecified or address.is_multicast or host == "255.255.255.255")
 
 
 def is_vouched(host: str, address: str, networks: Iterable[str]) -> bool:

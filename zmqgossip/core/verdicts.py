@@ -67,9 +67,12 @@ class Verdicts:
         self._unreachable: dict[PeerId, float] = {}  # accused whom this seed did not reach either, and when
 
     def accuse(self, entry: Entry, evidence: Evidence, route: Route, exchange: int, now: float) -> Case | None:
-        """Takes a report. The case, when it is a new one."""
+        """Takes a report. The case, when it is a new one; none is opened while too many are."""
         case = self._by_peer.get(entry.record.id)
         is_new = case is None
+        if is_new and len(self._cases) >= self._node.config.cases_max:
+            self._node.counters.add("dropped.too_many_cases")
+            return None
         if case is None:
             case = Case(self._node.new_key(), entry, now)
             self._cases[case.key] = case

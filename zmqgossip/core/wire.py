@@ -33,7 +33,7 @@ import msgspec
 
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.messages import BODIES, Body, Code, Message, Messages, Notice
-from zmqgossip.core.types import ID_BYTES, U64_MAX, PeerId, PeerRecord, is_numeric_host
+from zmqgossip.core.types import FIRST_ID, ID_BYTES, U64_MAX, PeerId, PeerRecord, is_unicast_host
 
 MAGIC = b"ZG"
 MAJOR = 1
@@ -85,7 +85,7 @@ class SegmentHeader(NamedTuple):
 
 
 def cluster_hash(name: str) -> int:
-    """The 64 bits that stand for a cluster's name in every frame: the first 8 bytes of BLAKE2b (RFC 7693)."""
+    """The 64 bits that stand for a cluster's name in every frame: BLAKE2b (RFC 7693) with a digest of 8 bytes."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8, person=b"zmqgossip").digest(), "big")
 
 
@@ -205,7 +205,7 @@ def message_bytes(message: Message) -> int:
 def decode_messages(frame: bytes, header: SegmentHeader) -> Messages:
     """The messages of a segment whose header was accepted. Raises WireError."""
     body = _decode(_messages_decoder, _cut(frame, SEGMENT_BYTES, header.body_length))
-    if len(body.messages) != header.message_count or not is_numeric_host(body.host) or body.first > U64_MAX - header.message_count:
+    if len(body.messages) != header.message_count or not is_unicast_host(body.host) or body.first > U64_MAX - header.message_count:
         raise WireError("field", "messages")
     return body
 
@@ -272,5 +272,6 @@ def _validate(body: Body) -> None:
 
 
 def _validate_record(record: PeerRecord) -> None:
-    if record.epoch > U64_MAX or record.revision > REVISION_MAX or not is_numeric_host(record.host):
+    too_large = record.epoch > U64_MAX or record.revision > REVISION_MAX
+    if too_large or record.id == FIRST_ID or not is_unicast_host(record.host):
         raise WireError("field", "record")

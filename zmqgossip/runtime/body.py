@@ -155,6 +155,8 @@ class Body:
                 self.engine.counters.add("watchers.accepted")
             elif read[0] == zmq.Event.HANDSHAKE_SUCCEEDED:
                 self.engine.counters.add("watchers.handshakes")
+            elif read[0] == zmq.Event.DISCONNECTED:
+                self.engine.counters.add("watchers.closed")
 
     def _drain_dealer(self, key: int, now: float) -> None:
         for _ in range(DRAIN_MAX):
@@ -241,7 +243,12 @@ class Body:
     def _open(self, now: float, key: int, endpoint: Endpoint) -> None:
         if key in self._lines:
             self._close_line(key)
-        dealer, monitor = sockets.dealer(self._loop.context, endpoint)
+        try:
+            dealer, monitor = sockets.dealer(self._loop.context, endpoint)
+        except zmq.ZMQError:  # no socket or descriptor left, or an address that this machine cannot connect to
+            self.engine.counters.add("dropped.no_socket")
+            self.engine.on_disconnected(key, now)
+            return
         self._lines[key] = _Line(dealer, monitor)
         self._loop.watch(dealer, lambda at: self._drain_dealer(key, at), control=True)
         self._loop.watch(monitor, lambda at: self._drain_dealer_monitor(key, at), control=True)
@@ -261,7 +268,11 @@ class Body:
     def _subscribe(self, now: float, key: int, endpoint: Endpoint, topics: Sequence[bytes]) -> None:
         if key in self._subs:
             self._close_sub(key)
-        socket = sockets.sub(self._loop.context, endpoint, topics)
+        try:
+            socket = sockets.sub(self._loop.context, endpoint, topics)
+        except zmq.ZMQError:  # the link does not come up in time, then
+            self.engine.counters.add("dropped.no_socket")
+            return
         self._subs[key] = socket
         self._loop.watch(socket, lambda at: self._drain_sub(key, at), control=False)
 

@@ -46,7 +46,10 @@ class Knocker:
         except OSError:  # no descriptor left: that says nothing about the other side
             attempt.results[place] = Knock.SILENT
             return
-        code = plain.connect_ex((endpoint.host, endpoint.port))
+        try:
+            code = plain.connect_ex((endpoint.host, endpoint.port))
+        except OSError as error:  # an address of no use here
+            code = error.errno or errno.EINVAL
         if code == errno.EINPROGRESS:
             attempt.sockets[place] = plain
             self._watch(plain, lambda now: self._connected(attempt, place, now))

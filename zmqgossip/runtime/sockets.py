@@ -83,12 +83,20 @@ def xpub(context: Context, host: str, port: int, domain: bytes) -> tuple[Socket,
 
 
 def dealer(context: Context, endpoint: Endpoint) -> tuple[Socket, Socket]:
-    """A connecting DEALER that never reconnects by itself, and the monitor that tells how it fares."""
+    """A connecting DEALER that never reconnects by itself, and the monitor that tells how it fares. Raises ZMQError, leaving nothing."""
     socket = _socket(context, zmq.DEALER, DOMAIN_OUT, DEALER_HWM, FRAME_BYTES_MAX, endpoint.host)
     socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, -1)
-    monitor: Socket = socket.get_monitor_socket(int(DEALER_EVENTS))
-    socket.connect(endpoint.tcp)
+    try:
+        monitor: Socket = socket.get_monitor_socket(int(DEALER_EVENTS))
+    except zmq.ZMQError:
+        socket.close(0)
+        raise
+    try:
+        socket.connect(endpoint.tcp)
+    except zmq.ZMQError:
+        close(socket, monitor)
+        raise
     return socket, monitor
 
 
@@ -99,7 +107,11 @@ def sub(context: Context, endpoint: Endpoint, topics: Sequence[bytes]) -> Socket
     socket.setsockopt(zmq.RECONNECT_IVL, random.randint(100, 300))  # RECONNECT_IVL_MAX would remove the jitter
     for topic in topics:
         socket.setsockopt(zmq.SUBSCRIBE, topic)
-    socket.connect(endpoint.tcp)
+    try:
+        socket.connect(endpoint.tcp)
+    except zmq.ZMQError:
+        socket.close(0)
+        raise
     return socket
 
 
