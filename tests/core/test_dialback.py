@@ -290,6 +290,18 @@ def test_a_full_line_refuses_the_next_and_says_so() -> None:
     assert bench.told(peer(5), NotListed) == [], "who is in line already stays in it"
 
 
+def test_registrations_that_are_over_take_no_room() -> None:
+    bench = SeedBench(knobs=config(dials_queued_max=3, dials_per_s=1000))
+    for number in range(2, 12):
+        bench.enlist(peer(number))
+    for number in range(12, 22):
+        register(bench, peer(number))
+        for _ in range(3):
+            wait_for_next_attempt(bench, peer(number))
+            fail(bench, peer(number), "router refuses")
+    assert bench.count("registrations.busy") == 0 and bench.count("registrations.unreachable") == 10
+
+
 @pytest.mark.parametrize("how", ["leaves", "moves"])
 def test_who_comes_and_goes_at_wire_speed_takes_nobodys_turn(how: str) -> None:
     bench = SeedBench()

@@ -635,7 +635,7 @@ def test_who_leaves_renews_its_presence_no_more() -> None:
     bench.call(bench.engine.leave)
     bench.forget()
     bench.wait(30.0)
-    assert bench.sent(Presence) == [] and bench.sent(Register) == []
+    assert bench.sent(Presence) == [] and bench.sent(Register) == [] and bench.sent(List) == []
 
 
 def test_a_leave_that_is_asked_for_twice_is_one_leave() -> None:

@@ -243,6 +243,7 @@ def test_a_seed_that_never_connects_is_replaced_by_another() -> None:
     silent = bench.open[first[0]]
     for key in first[1:]:
         bench.listed_by(key)
+    bench.attended = True
     bench.wait(TIMEOUT - 0.001)
     assert bench.events(SeedLost) == []
     bench.wait(0.001)
@@ -252,7 +253,15 @@ def test_a_seed_that_never_connects_is_replaced_by_another() -> None:
     assert bench.sent(Register)[-1][0] == spare
 
 
-@pytest.mark.parametrize("how", ["refuses", "drops", "hangs at register", "hangs at presence"])
+WHY_LOST = {
+    "refuses": "nobody listens",
+    "drops": "the connection dropped",
+    "hangs at register": "no answer",
+    "hangs at presence": "no answer",
+}
+
+
+@pytest.mark.parametrize("how", WHY_LOST)
 def test_a_seed_that_goes_is_told_once_and_another_is_asked_in_addition(how: str) -> None:
     bench = listed(4)[0] if how == "hangs at presence" else started(4)
     keys = bench.asked_seeds
@@ -277,8 +286,26 @@ def test_a_seed_that_goes_is_told_once_and_another_is_asked_in_addition(how: str
                 if key != gone:
                     bench.reply(key, Present(1, []))
             assert bench.now < START + 2 * INTERVAL
-    assert [lost.seed for lost in bench.events(SeedLost)] == [seed]
+    assert bench.events(SeedLost) == [SeedLost(seed, WHY_LOST[how])]
     assert gone not in bench.open and len(bench.asked_seeds) == 3
+
+
+def test_a_seed_that_connects_late_has_the_whole_time_to_answer() -> None:
+    bench = started(1)
+    (key,) = bench.asked_seeds
+    bench.wait(TIMEOUT - 0.1)
+    bench.connect(key)
+    bench.wait(TIMEOUT - 0.001)
+    assert bench.events(SeedLost) == []
+    bench.wait(0.001)
+    assert len(bench.events(SeedLost)) == 1
+
+
+def test_what_a_lost_seed_says_afterwards_is_dropped_and_counted() -> None:
+    bench, (key,) = listed()
+    bench.disconnect(key)
+    bench.told(key, peer(2))
+    assert bench.state_of(peer(2)) is None and bench.count("dropped.link_gone") == 1
 
 
 def test_a_seed_is_tried_again_for_ever_with_pauses_that_grow_to_one_interval() -> None:
@@ -410,6 +437,13 @@ def test_a_seed_that_turns_foreign_later_is_not_fatal() -> None:
     assert fatal(bench) == [False]
 
 
+def test_all_seeds_that_turn_foreign_later_are_not_fatal() -> None:
+    bench, keys = listed(2)
+    for key in keys:
+        bench.call(bench.engine.on_reply, key, Codec(12345).encode(WrongClusterBody()))
+    assert fatal(bench) == [False, False] and len(bench.events(NoSeed)) == 1
+
+
 # -- asking for others ----------------------------------------------------------------------------------------------------
 
 
@@ -471,6 +505,47 @@ def test_an_errand_ends_with_its_answer() -> None:
     bench.connect(errand)
     bench.reply(errand, Verdict(peer(2), PeerState.SUSPECT))
     assert errand not in bench.open
+
+
+def test_an_errand_with_two_reports_waits_for_two_answers() -> None:
+    bench, _, errand = reported()
+    neighbour(bench, 3).crashes()
+    bench.connect(errand)
+    assert [body.target for key, body in bench.sent(Report) if key == errand] == [peer(2), peer(3)]
+    bench.reply(errand, Verdict(peer(2), PeerState.SUSPECT))
+    assert errand in bench.open
+    bench.reply(errand, Verdict(peer(3), PeerState.SUSPECT))
+    assert errand not in bench.open
+
+
+def test_an_errand_that_connects_late_has_the_whole_time_for_its_answer() -> None:
+    bench, _, errand = reported()
+    bench.wait(TIMEOUT - 0.1)
+    bench.connect(errand)
+    bench.wait(TIMEOUT - 0.001)
+    assert errand in bench.open
+    bench.wait(0.001)
+    assert errand not in bench.open
+
+
+def test_a_seed_on_an_errand_that_becomes_a_chosen_one_is_asked_on_one_connection() -> None:
+    bench, chosen, errand = reported()
+    seed = bench.open[errand]
+    bench.disconnect(chosen[0])
+    assert len(bench.keys_of(seed)) == 1
+    bench.connect(bench.keys_of(seed)[0])
+    assert bench.sent(Register)[-1][0] == bench.keys_of(seed)[0]
+    assert [body.target for key, body in bench.sent(Report) if key in bench.keys_of(seed)] == [peer(2)], "the report is not forgotten"
+
+
+def test_a_seed_that_a_report_has_asked_again_early_is_not_asked_a_second_time() -> None:
+    bench, (key,) = listed()
+    far = neighbour(bench, 2)
+    bench.disconnect(key)
+    far.crashes()
+    (again,) = bench.asked_seeds
+    bench.wait(1.0)  # when it would have been tried again
+    assert bench.asked_seeds == [again]
 
 
 def test_an_errand_that_is_not_answered_ends_too_and_nobody_misses_that_seed() -> None:

@@ -35,6 +35,7 @@ def all_pages(registry: Registry, limit: int) -> list[int]:
     after, more = FIRST_ID, True
     while more:
         members, more = registry.page(after, limit)
+        assert len(members) == limit or not more, "only the last page is short"
         found += ids(members)
         after = members[-1].record.id if members else after
     return found
@@ -83,7 +84,7 @@ def test_a_seed_that_was_away_takes_nobodys_lease_by_that(away_s: float) -> None
     (ticket, _) = bench.enlist(peer(2), peer(3))
     bench.wait(LEASE - 1.0)
     bench.sleep(away_s)
-    assert bench.state_of(peer(2)) is bench.state_of(peer(3)) is ALIVE
+    assert bench.state_of(peer(2)) is bench.state_of(peer(3)) is ALIVE and bench.count("loop.late") == 1
     bench.hears(peer(2), Presence(peer(2), ticket, 3))
     bench.wait(DEFAULT.presence_interval_s)
     assert bench.state_of(peer(2)) is ALIVE
@@ -190,6 +191,10 @@ def test_everybody_is_in_some_sample() -> None:
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 10, 11, 256])
 def test_the_pages_together_are_the_whole_list_in_order(limit: int) -> None:
     assert all_pages(registry_of(*range(1, 11)), limit) == list(range(1, 11))
+
+
+def test_a_page_that_ends_with_the_list_is_the_last() -> None:
+    assert registry_of(1, 2, 3).page(FIRST_ID, 3)[1] is False
 
 
 def test_an_empty_list_has_one_empty_page() -> None:

@@ -84,6 +84,15 @@ def test_an_unexpected_answer_to_a_visit_is_counted_and_the_visit_goes_on(body: 
     assert bench.count("refused.unexpected") == 1 and key in bench.open
 
 
+def test_a_damaged_answer_to_a_visit_is_counted_and_the_visit_goes_on() -> None:
+    bench = SeedBench()
+    bench.hears(peer(2), Register(peer(2)))
+    key = bench.visit(peer(2))
+    bench.connect(key)
+    bench.call(bench.engine.on_reply, key, spoiled(CODEC.encode(Checked(peer(2), b"12345678"))))
+    assert bench.count("refused.check") == 1 and key in bench.open
+
+
 def test_an_answer_to_a_visit_that_is_over_is_counted() -> None:
     bench = SeedBench()
     bench.reply(99, Checked(peer(2), b"12345678"))

@@ -145,6 +145,15 @@ def test_a_second_reporter_that_was_refused_makes_the_seed_knock_again() -> None
     assert verdicts(bench) == verdicts(bench, peer(4)) == [SUSPECT, DEAD]
 
 
+def test_a_seed_that_was_refused_already_needs_no_second_knock_when_a_reporter_was_too() -> None:
+    bench, _ = seed_with(ACCUSED, REPORTER, peer(4))
+    report(bench)
+    knock(bench, REFUSED, REFUSED)
+    assert bench.state_of(ACCUSED) is SUSPECT
+    report(bench, by=peer(4), evidence=Evidence.REFUSED)
+    assert bench.state_of(ACCUSED) is DEAD
+
+
 @pytest.mark.parametrize("who", [peer(77), peer(2, epoch=EPOCH + 1)], ids=["another peer", "a newer life"])
 def test_somebody_else_at_the_address_is_removal_at_once(who: PeerRecord) -> None:
     bench, _ = seed_with(ACCUSED, REPORTER)
@@ -162,6 +171,7 @@ def test_no_answer_is_removal_when_the_window_is_over() -> None:
     bench.wait(0.001)
     assert bench.state_of(ACCUSED) is DEAD and verdicts(bench) == [SUSPECT, DEAD]
     assert removed(bench) == [(ACCUSED, "no probe was answered")] and bench.events(PeerRemoved)[0].total == 2
+    assert bench.count("verdicts.removed") == 1
 
 
 ANSWERS = [
@@ -175,7 +185,7 @@ def test_any_answer_clears_and_the_reporter_is_told(answers: list[bool]) -> None
     report(bench)
     wait_and_answer(bench, answers)
     assert bench.state_of(ACCUSED) is ALIVE and verdicts(bench) == [SUSPECT, ALIVE] and removed(bench) == []
-    assert bench.events(PeerCleared) == [PeerCleared(ACCUSED, sum(answers), 3)]
+    assert bench.events(PeerCleared) == [PeerCleared(ACCUSED, sum(answers), 3)] and bench.count("verdicts.cleared") == 1
     bench.forget()
     bench.wait(2 * WINDOW)
     assert bench.of(outbox.OPEN) == [] and bench.replies(Verdict) == []
@@ -210,7 +220,7 @@ def test_several_that_cannot_be_reached_at_once_are_held_and_fewer_removed(accus
         report(bench, record, by=MANY[listed - 1])
     bench.wait(WINDOW)
     assert [bench.state_of(record) for record in MANY[:accused]] == [SUSPECT if survive else DEAD] * accused
-    assert len(bench.events(PeerHeld)) == (accused if survive else 0)
+    assert len(bench.events(PeerHeld)) == bench.count("verdicts.held") == (accused if survive else 0)
 
 
 def test_several_accused_one_after_another_are_several_too() -> None:
