@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.core.harness import EPOCH, START, Far, PeerBench, config, neighbour, notice_segment, peer
+from tests.core.harness import EPOCH, START, Far, PeerBench, SeedBench, config, neighbour, notice_segment, peer
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import NeighbourReported, PeerDead, PeerJoined, PeerLeft, PeerSuspected, ProbeMissed, VerdictHeard
 from zmqgossip.core.messages import Evidence, Notice, Reply, Report, Verdict
@@ -114,6 +114,30 @@ def test_a_verdict_on_somebody_who_is_not_accused_changes_nothing(other: PeerRec
     before = bench.state_of(other)
     bench.reply(seed, Verdict(other, DEAD))
     assert bench.state_of(other) is before and deaths(bench) == [] and bench.state_of(peer(2)) is SUSPECT
+
+
+def test_while_a_seed_is_looking_the_peers_own_word_waits_but_not_for_ever() -> None:
+    bench, seed, lively = accused()
+    looking = SeedBench()
+    looking.enlist(peer(2))
+    ((_, report),) = bench.sent(Report)
+    looking.hears(bench.engine.me, report)
+    bench.reply(seed, looking.told(bench.engine.me, Verdict)[0])
+    wait(bench, lively, 2 * WAITS)
+    assert bench.state_of(peer(2)) is SUSPECT and deaths(bench) == []
+    wait(bench, lively, config().lease_s)
+    assert bench.state_of(peer(2)) is DEAD and deaths(bench) == [peer(2)]
+
+
+def test_a_seed_without_an_opinion_is_not_waited_for() -> None:
+    seed = SeedBench()  # it lists nobody
+    bench, key, lively = accused()
+    ((_, report),) = bench.sent(Report)
+    seed.hears(bench.engine.me, report)
+    (no_opinion,) = seed.told(bench.engine.me, Verdict)
+    bench.reply(key, no_opinion)
+    wait(bench, lively, WAITS + 1.0)
+    assert bench.state_of(peer(2)) is DEAD and deaths(bench) == [peer(2)]
 
 
 def test_without_a_verdict_in_time_the_peers_own_word_stands() -> None:

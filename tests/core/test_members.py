@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from tests.core.harness import EPOCH, peer, steady
 from zmqgossip.core import outbox
-from zmqgossip.core.events import Event, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
+from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
 from zmqgossip.core.members import Change, Members
 from zmqgossip.core.outbox import Outbox
 from zmqgossip.core.types import PeerRecord, PeerState
@@ -112,6 +112,7 @@ def test_the_node_itself_is_never_in_its_table(state: PeerState) -> None:
         (None, LEFT, [PeerLeft]),
         (ALIVE, SUSPECT, [PeerSuspected]),
         (ALIVE, DEAD, [PeerDead]),
+        (SUSPECT, ALIVE, [PeerAlive]),
         (SUSPECT, LEFT, [PeerLeft]),
         (DEAD, ALIVE, []),
     ],

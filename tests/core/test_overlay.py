@@ -57,6 +57,16 @@ def test_with_few_candidates_all_are_dialled_and_newcomers_when_they_are_heard_o
     assert len(dialled(bench)) == 4 and set(MANY[:2]) < set(dialled(bench))
 
 
+def test_suspects_are_dialled_only_when_nobody_else_is_left() -> None:
+    for luck in range(10):
+        bench, seed = dialling(luck=luck, neighbours_dialled=1)
+        bench.told(seed, *MANY[:6], state=PeerState.SUSPECT)
+        (first,) = dialled(bench)
+        bench.told(seed, *MANY[6:8])
+        bench.disconnect(bench.keys_of(first.endpoint)[0])
+        assert dialled(bench)[0] in MANY[6:8]
+
+
 def test_links_that_others_dialled_do_not_count_as_dialled_but_towards_the_most() -> None:
     bench = PeerBench(knobs=config(neighbours_max=6))
     for number in range(2, 6):
@@ -359,6 +369,7 @@ def test_a_link_is_up_when_it_works_both_ways_and_not_before(steps: tuple[str, s
     assert bench.events(NeighbourUp) == [] and far.link.state is LinkState.LINKING
     getattr(far, steps[1])()
     assert bench.events(NeighbourUp) == [NeighbourUp(peer(2), dialler)] and far.link.state is LinkState.UP
+    assert bench.engine.me.ready
     getattr(far, steps[0])()
     getattr(far, steps[1])()
     assert len(bench.events(NeighbourUp)) == 1
@@ -450,6 +461,17 @@ def test_who_is_dialled_gives_the_link_up_too_when_it_does_not_come_up_in_time()
     assert len(bench.engine.view) == 1
     bench.wait(0.001)
     assert len(bench.engine.view) == 0 and [bye.link for _, bye in bench.sent(Bye)] == [far.nonce]
+
+
+def test_who_was_away_gives_links_that_are_coming_up_their_whole_time_again() -> None:
+    bench, _ = dialling(peer(2))
+    far = Far(bench, peer(2))
+    far.connects()
+    bench.sleep(DEFAULT.link_timeout_s + 10.0)
+    assert len(bench.engine.view) == 1
+    far.welcome()
+    bench.wait(DEFAULT.link_timeout_s)
+    assert len(bench.engine.view) == 0
 
 
 def test_a_link_that_is_up_has_no_time_limit() -> None:

@@ -22,7 +22,7 @@ LEASE = DEFAULT.lease_s
 def registry_of(*numbers: int, knobs: ProtocolConfig = DEFAULT) -> Registry:
     registry = Registry(Node(CLUSTER, knobs, Random(1), WALL - START))
     for number in numbers:
-        registry.enter(peer(number), b"a ticket", b"route", START)
+        registry.enter(peer(number), b"a ticket", START)
     return registry
 
 
@@ -144,7 +144,7 @@ def test_whoever_is_listed_again_has_no_tombstone() -> None:
     assert entry is not None
     registry.remove(entry, LEFT, START)
     assert registry.tombstone(peer(2).id) is not None
-    registry.enter(peer(2, revision=1), b"a ticket", b"route", START)
+    registry.enter(peer(2, revision=1), b"a ticket", START)
     assert registry.tombstone(peer(2).id) is None and registry.gone_count == 0
 
 
@@ -231,7 +231,7 @@ def test_who_is_listed_throughout_is_on_exactly_one_page_whatever_changes_in_bet
         for enters, number in changes.pop() if changes else []:
             entry = registry.get(peer(number).id)
             if enters and entry is None:
-                registry.enter(peer(number), b"a ticket", b"route", START)
+                registry.enter(peer(number), b"a ticket", START)
                 ever.add(number)
             elif not enters and entry is not None:
                 registry.remove(entry, DEAD if gone else LEFT, START)

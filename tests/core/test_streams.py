@@ -123,6 +123,14 @@ def test_each_origin_and_each_epoch_has_numbers_of_its_own() -> None:
     assert len(streams) == 3
 
 
+def test_asking_for_a_number_makes_and_forgets_nothing() -> None:
+    streams = Streams(1, MANY)
+    streams.of(peer(1).id, 1).add(5)
+    assert streams.has(peer(1).id, 1, 5)
+    assert not streams.has(peer(1).id, 1, 4) and not streams.has(peer(1).id, 2, 5) and not streams.has(peer(2).id, 1, 5)
+    assert len(streams) == 1 and streams.forgotten == 0
+
+
 def test_missing_numbers_are_summed_over_all_streams() -> None:
     streams = Streams(10, MANY)
     for number in (1, 5):

@@ -304,6 +304,19 @@ def test_every_reporter_is_told_the_verdict() -> None:
     assert len(bench.events(PeerSuspected)) == 1
 
 
+def test_so_many_cases_and_no_more_are_open_at_once() -> None:
+    bench, _ = seed_with(*MANY, cases_max=5)
+    for record in MANY[:7]:
+        report(bench, record, by=MANY[-1])
+    assert [bench.state_of(record) for record in MANY[:7]] == [SUSPECT] * 5 + [ALIVE] * 2
+    assert bench.count("dropped.too_many_cases") == 2 and len(bench.open) == 5
+    for record in MANY[:5]:
+        bench.answers_visit(record)
+    bench.wait(WINDOW)
+    report(bench, MANY[5], by=MANY[-1])
+    assert bench.state_of(MANY[5]) is SUSPECT, "there is room again"
+
+
 def test_so_many_reporters_and_no_more_are_told() -> None:
     bench, _ = seed_with(ACCUSED)
     reporters = [peer(number) for number in range(100, 100 + REPORTERS_MAX + 5)]

@@ -152,7 +152,21 @@ def values(kind: inspect.Type, name: str = "") -> st.SearchStrategy[Any]:
 # -- what is refused, and by which name -----------------------------------------------------------------------------------
 
 PROBE_BYTES = pack(PROBE)
-HOSTS_REFUSED = ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "localhost", "example.org", "127.0.0.1:80", "127.0.0.256", "::g", "0x7f.1", "١٢٧.٠.٠.١", "127.0.0.1\n"]
+HOSTS_REFUSED = [
+    "0.0.0.0",
+    "::",
+    "224.0.0.1",
+    "ff02::1",
+    "255.255.255.255",
+    "localhost",
+    "example.org",
+    "127.0.0.1:80",
+    "127.0.0.256",
+    "::g",
+    "0x7f.1",
+    "١٢٧.٠.٠.١",
+    "127.0.0.1\n",
+]
 
 EXCHANGES_REFUSED = [
     ("too_short", b""),

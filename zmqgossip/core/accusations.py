@@ -58,7 +58,7 @@ class Accusations:
         if key is None:
             return None
         if verdict.state is PeerState.SUSPECT:
-            self._open[key].seed_is_looking = True
+            self._open[key].seed_is_looking |= verdict.looking
             return None
         return self._close(key, verdict.state, now)
 

@@ -165,11 +165,15 @@ class Report(Body, frozen=True, array_like=True):
 
 
 class Verdict(Body, frozen=True, array_like=True):
-    """What the seed holds of a reported peer: SUSPECT while it checks, then DEAD, or ALIVE (the reporter's link is at fault)."""
+    """What the seed holds of a reported peer: DEAD or LEFT, ALIVE (the reporter's link is at fault), or SUSPECT: no verdict.
+
+    `looking`: a verdict may follow.
+    """
 
     code = Code.VERDICT
     target: PeerRecord
     state: PeerState
+    looking: bool = False
 
 
 class Leave(Body, frozen=True, array_like=True):

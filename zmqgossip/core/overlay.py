@@ -58,13 +58,13 @@ class Overlay:
         if wanted <= 0:
             return
         candidates, waits_until = self._candidates(me, now)
-        for record in candidates[:wanted]:
+        for record in self._node.rng.sample(candidates, min(wanted, len(candidates))):
             self._dial(me, record, now)
         if len(candidates) < wanted and waits_until is not None:
             self._node.timers.set((REDIAL, 0), waits_until)
 
     def _candidates(self, me: PeerRecord, now: float) -> tuple[list[PeerRecord], float | None]:
-        """Living members without a link in random order, the suspect last, and when the first that failed may be tried again."""
+        """Living members without a link, suspects only where nobody else is left, and when the first that failed may be tried again."""
         candidates: list[PeerRecord] = []
         suspects: list[PeerRecord] = []
         waits_until: float | None = None
@@ -77,8 +77,7 @@ class Overlay:
                 (candidates if member.state is PeerState.ALIVE else suspects).append(record)
             elif waits_until is None or not_before < waits_until:
                 waits_until = not_before
-        self._node.rng.shuffle(candidates)
-        return candidates + suspects, waits_until
+        return candidates or suspects, waits_until
 
     def _dial(self, me: PeerRecord, record: PeerRecord, now: float) -> None:
         link = Link(self._node.new_key(), record, self._node.nonce(), dialled=True, since=now)
@@ -182,11 +181,6 @@ class Overlay:
         link.peer = welcome.record
         self._subscribe(me, link)
         return True
-
-    def on_refused(self, link: Link, refused: Refused, now: float) -> int | None:
-        """The other end does not take the link. A revision to be exceeded, if it holds this peer dead."""
-        self.drop(link, f"refused: {refused.why.name.lower()}", now, failed=True)
-        return refused.revision if refused.why is Why.TOMBSTONE else None
 
     # -- up both ways -----------------------------------------------------------------------------------------------------
 

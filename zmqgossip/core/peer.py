@@ -306,10 +306,9 @@ class PeerEngine:
         if body.why is Why.NOT_ME:
             self.membership.judge(link, Evidence.REPLACED, now)
             return
-        self.liveness.forget(link)
-        revision = self.overlay.on_refused(link, body, now)
-        if revision is not None:
-            self.membership.refute(body.epoch, revision, now)
+        self.membership.lose(link, f"refused: {body.why.name.lower()}", now)
+        if body.why is Why.TOMBSTONE:
+            self.membership.refute(body.epoch, body.revision, now)
         for candidate in body.candidates:
             self.membership.learn_candidate(candidate, now)
         self.overlay.fill(self.me, now)

@@ -12,7 +12,6 @@ from random import Random
 
 from zmqgossip.core.members import Members
 from zmqgossip.core.node import Node
-from zmqgossip.core.outbox import Route
 from zmqgossip.core.types import FIRST_ID, REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState
 
 LEASE = "lease"
@@ -20,7 +19,7 @@ LEASE = "lease"
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One listed peer. `route` is where it last spoke from, `ticket` what proves that it is the one that registered."""
+    """One listed peer. `ticket` proves that it is the one that registered."""
 
     key: int
     record: PeerRecord
@@ -28,7 +27,6 @@ class Entry:
     since: float
     lease_until: float
     ticket: bytes
-    route: Route
 
     def as_member(self) -> Member:
         return Member(self.record, self.state, self.since)
@@ -50,11 +48,11 @@ class Registry:
 
     # -- changes ----------------------------------------------------------------------------------------------------------
 
-    def enter(self, record: PeerRecord, ticket: bytes, route: Route, now: float) -> Entry:
+    def enter(self, record: PeerRecord, ticket: bytes, now: float) -> Entry:
         """Lists a peer whose dial-back went well."""
         assert record.id not in self._entries, "an id stands on the list once"
         wall = self._node.wall(now)
-        entry = Entry(self._node.new_key(), record, PeerState.ALIVE, wall, 0.0, ticket, route)
+        entry = Entry(self._node.new_key(), record, PeerState.ALIVE, wall, 0.0, ticket)
         self._entries[record.id] = entry
         insort(self._ids, record.id)
         self._by_key[entry.key] = entry
@@ -63,7 +61,7 @@ class Registry:
         self.renew(entry, now)
         return entry
 
-    def update(self, entry: Entry, record: PeerRecord, route: Route, now: float) -> None:
+    def update(self, entry: Entry, record: PeerRecord, now: float) -> None:
         """Takes a newer record of a listed peer, and renews its lease. Its address does not change without a dial-back."""
         ahead = record.revision - entry.record.revision
         if (
@@ -72,7 +70,6 @@ class Registry:
             and (record.endpoint, record.publish) == (entry.record.endpoint, entry.record.publish)
         ):
             entry.record = record
-        entry.route = route
         self.renew(entry, now)
 
     def renew(self, entry: Entry, now: float) -> None:

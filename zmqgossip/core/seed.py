@@ -164,7 +164,7 @@ class SeedEngine:
             return
         entry = self.registry.get(record.id)
         if entry is not None and entry.record.epoch == record.epoch:
-            self.registry.update(entry, record, route, now)
+            self.registry.update(entry, record, now)
             self._answer_registered(route, entry.ticket, body, exchange, listed=True)
             return
         dial = self.dialback.request(body, route, exchange, now)
@@ -207,7 +207,7 @@ class SeedEngine:
         for old in (self.registry.at(dial.record.endpoint), self.registry.get(dial.record.id)):
             if old is not None and self.registry.get(old.record.id) is old:
                 self._remove(old, PeerState.DEAD, "somebody else lives at its address", now)
-        self.registry.enter(dial.record, dial.ticket, dial.route, now)
+        self.registry.enter(dial.record, dial.ticket, now)
         self.outbox.event(PeerListed(dial.record, len(self.registry)))
         self._answer_registered(dial.route, dial.ticket, body, dial.exchange, listed=True)
 
@@ -217,7 +217,7 @@ class SeedEngine:
             self._answer_unknown(route, body, exchange)
             return
         gone = self.registry.gone_since(self.registry.renewed_at(entry) - GONE_OVERLAP_S, GONE_MAX)
-        self.registry.update(entry, body.record, route, now)
+        self.registry.update(entry, body.record, now)
         if entry.state is PeerState.SUSPECT and self.verdicts.case_of(body.record.id) is None:
             self.registry.set_state(entry, PeerState.ALIVE, now)
         sample = self.registry.sample(self.node.rng, self.node.config.sample_max, body.record.id)
@@ -262,8 +262,9 @@ class SeedEngine:
             self._remove(entry, PeerState.DEAD, "reported dead", now)
             self.node.answer(route, Verdict(body.target, PeerState.DEAD), exchange)
             return
-        self.node.answer(route, Verdict(entry.record, PeerState.SUSPECT), exchange)
         case = self.verdicts.accuse(entry, body.evidence, route, exchange, now)
+        looking = self.verdicts.case_of(entry.record.id) is not None
+        self.node.answer(route, Verdict(entry.record, PeerState.SUSPECT, looking), exchange)
         if case is not None:
             self.registry.set_state(entry, PeerState.SUSPECT, now)
             self.outbox.event(PeerSuspected(entry.record))
