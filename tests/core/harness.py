@@ -55,6 +55,13 @@ WALL = 1_700_000_000.0
 """Unix seconds at that moment."""
 EPOCH = int(WALL) * 1000
 TICKET = b"a ticket"
+
+
+def ticket_of(record: PeerRecord) -> bytes:
+    """The secret that a peer shares with its seeds here."""
+    return b"t" + record.id[-7:]
+
+
 SEED_PORT = 7000
 TURNS_MAX = 100_000
 """Turns of one wait. An engine that leaves a deadline in the past fails here instead of hanging."""
@@ -261,7 +268,7 @@ class PeerBench(Bench):
 
     def listed_by(self, key: int, *records: PeerRecord) -> None:
         self.connect(key)
-        self.reply(key, Registered(True, TICKET, len(records), members(records)))
+        self.reply(key, Registered(True, len(records), members(records)))
 
     def told(self, seed: int, *records: PeerRecord, state: PeerState = PeerState.ALIVE) -> None:
         """A seed names others."""
@@ -393,18 +400,18 @@ class SeedBench(Bench):
         key = self.visit(record)
         self.connect(key)
         check = next(body for at, body in reversed(self.sent(Check)) if at == key)
-        self.reply(key, Checked(who or record, check.nonce))
+        self.reply(key, Checked(who or record, check.nonce, check.ticket == ticket_of(who or record)))
 
     def enlist(self, *records: PeerRecord) -> list[bytes]:
         """Registers peers that answer at once; their tickets."""
         tickets = []
         for record in records:
-            self.hears(record, Register(record))
+            self.hears(record, Register(record, ticket_of(record)))
             self.answers_visit(record)
             self.knocked(self.knocks[-1][0], ACCEPTED)
             answer = self.told(record, Registered)[-1]
             assert answer.listed
-            tickets.append(answer.ticket)
+            tickets.append(ticket_of(record))
         return tickets
 
     def state_of(self, record: PeerRecord) -> PeerState | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import pytest
+from msgspec.structs import replace
 
-from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer
+from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer, ticket_of
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import PeerListed, PeerNotListed, RegistrationReceived
@@ -19,7 +20,7 @@ ATTEMPT_S = DEFAULT.dial_timeout_s
 
 
 def register(bench: SeedBench, record: PeerRecord) -> None:
-    bench.hears(record, Register(record))
+    bench.hears(record, Register(record, ticket_of(record)))
 
 
 def begun_at(bench: SeedBench) -> list[float]:
@@ -77,7 +78,7 @@ def test_a_registration_is_answered_at_once_and_again_when_the_peer_was_reached(
     assert len(bench.told(peer(2), Registered)) == 1, "the publishing port is still in question"
     knock(bench, peer(2), ACCEPTED)
     _, second = bench.told(peer(2), Registered)
-    assert second.listed and second.ticket == first.ticket and second.total == 1
+    assert second.listed and second.total == 1
     assert bench.state_of(peer(2)) is PeerState.ALIVE and bench.events(PeerListed) == [PeerListed(peer(2), 1)]
     assert bench.open == {}, "the visit is over"
 
@@ -94,7 +95,7 @@ def test_the_order_in_which_both_ports_answer_does_not_matter() -> None:
 def test_the_answer_goes_to_where_the_peer_spoke_from_last() -> None:
     bench = SeedBench()
     for route in (b"old", b"new"):
-        bench.request(Register(peer(2)), address="10.0.0.2", route=route)
+        bench.request(Register(peer(2), ticket_of(peer(2))), address="10.0.0.2", route=route)
     bench.answers_visit(peer(2))
     knock(bench, peer(2), ACCEPTED)
     answers = [(route, frame) for route, frame in bench.of(outbox.REPLY)]
@@ -105,9 +106,28 @@ def test_a_second_registration_while_the_first_is_under_way_dials_no_more() -> N
     bench = SeedBench()
     for _ in range(5):
         register(bench, peer(2))
+    assert len(begun_at(bench)) == 1 and len(bench.told(peer(2), Registered)) == 5
+
+
+def test_somebody_who_registers_a_peer_in_its_name_gets_nowhere() -> None:
+    bench = SeedBench()
+    bench.hears(peer(2), Register(peer(2), b"guessed!"))
+    for _ in range(DEFAULT.dial_attempts):
+        bench.answers_visit(peer(2))
+        knock(bench, peer(2), ACCEPTED)
+        bench.wait(0.5)
+    assert [answer.why for answer in bench.told(peer(2), NotListed)] == [Why.ADDRESS]
+    assert bench.state_of(peer(2)) is None
+
+
+def test_the_line_holds_one_dial_an_address() -> None:
+    bench = SeedBench()
+    for number in range(2, 50):
+        bench.hears(
+            peer(number),
+            Register(replace(peer(number), host="10.0.0.2", port=5000), ticket_of(peer(number))),
+        )
     assert len(begun_at(bench)) == 1
-    tickets = {answer.ticket for answer in bench.told(peer(2), Registered)}
-    assert len(tickets) == 1
 
 
 def test_what_is_newly_said_while_the_dial_back_is_under_way_is_what_gets_listed() -> None:
@@ -176,7 +196,7 @@ def test_a_peer_that_was_refused_may_register_again() -> None:
 
 def test_an_address_that_the_connection_does_not_come_from_is_not_even_dialled() -> None:
     bench = SeedBench()
-    bench.request(Register(peer(2)), address="10.0.0.66")
+    bench.request(Register(peer(2), ticket_of(peer(2))), address="10.0.0.66")
     (refusal,) = bench.replies(NotListed)
     assert refusal.why is Why.ADDRESS and "10.0.0.66" in refusal.text and bench.open == {} and bench.knocks == []
 
@@ -184,7 +204,7 @@ def test_an_address_that_the_connection_does_not_come_from_is_not_even_dialled()
 @pytest.mark.parametrize(("network", "dialled"), [("10.0.0.0/24", True), ("10.1.0.0/16", False), ("::/0", False)])
 def test_an_address_in_an_allowed_network_may_be_announced_from_elsewhere(network: str, dialled: bool) -> None:
     bench = SeedBench(knobs=config(advertise_networks=(network,)))
-    bench.request(Register(peer(2)), address="192.168.7.7")
+    bench.request(Register(peer(2), ticket_of(peer(2))), address="192.168.7.7")
     assert bool(bench.keys_of(peer(2).endpoint)) == dialled
 
 
@@ -212,7 +232,7 @@ def test_an_answer_with_another_nonce_is_no_answer() -> None:
     register(bench, peer(2))
     key = bench.visit(peer(2))
     bench.connect(key)
-    bench.reply(key, Checked(peer(2), b"a guess!"))
+    bench.reply(key, Checked(peer(2), b"a guess!", True))
     knock(bench, peer(2), ACCEPTED)
     assert bench.state_of(peer(2)) is None and bench.count("visits.stale") == 1
 
@@ -230,7 +250,7 @@ def test_what_is_listed_is_what_was_dialled_whatever_is_said_meanwhile(lie: Peer
     check = bench.sent(Check)[0][1]
     register(bench, lie)
     if key in bench.open:
-        bench.reply(key, Checked(peer(2), check.nonce))
+        bench.reply(key, Checked(peer(2), check.nonce, True))
         bench.knocked(bench.knocks[0][0], ACCEPTED)
     entry = bench.engine.registry.get(peer(2).id)
     assert entry is None or (entry.record.epoch, entry.record.revision, entry.record.publish) == (EPOCH, 0, 6000)
@@ -310,7 +330,7 @@ def test_who_comes_and_goes_at_wire_speed_takes_nobodys_turn(how: str) -> None:
         record = PeerRecord(peer(2).id, EPOCH, 0, "10.0.0.2", port, 6000)
         register(bench, record)
         if how == "leaves":
-            bench.hears(record, Leave(record, bench.told(record, Registered)[-1].ticket, 0))
+            bench.hears(record, Leave(record, ticket_of(record), 0))
             bench.forget()
     register(bench, peer(3))
     bench.wait(2.5)
@@ -323,8 +343,7 @@ def test_who_comes_and_goes_at_wire_speed_takes_nobodys_turn(how: str) -> None:
 def test_a_peer_that_leaves_before_it_is_listed_is_forgotten() -> None:
     bench = SeedBench()
     register(bench, peer(2))
-    ticket = bench.told(peer(2), Registered)[0].ticket
-    bench.hears(peer(2), Leave(peer(2), ticket, 0))
+    bench.hears(peer(2), Leave(peer(2), ticket_of(peer(2)), 0))
     assert len(bench.told(peer(2), LeaveHeard)) == 1 and bench.open == {}
     bench.forget()
     bench.wait(60.0)

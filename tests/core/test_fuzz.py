@@ -80,8 +80,8 @@ SEGMENTS = [
     notice(CAROL, 4, DAVE, PeerState.DEAD),
 ]
 BODIES: list[m.Body] = [
-    m.Register(CAROL),
-    m.Registered(True, NONCE, 3, [Member(DAVE, PeerState.ALIVE, WALL), Member(CAROL, PeerState.ALIVE, WALL)]),
+    m.Register(CAROL, NONCE),
+    m.Registered(True, 3, [Member(DAVE, PeerState.ALIVE, WALL), Member(CAROL, PeerState.ALIVE, WALL)]),
     m.NotListed(m.Why.UNREACHABLE, "127.0.0.1", 5001, "no answer in time"),
     m.List(bytes(16), 256, True),
     m.Listed(9, True, [Member(DAVE, PeerState.SUSPECT, WALL)]),
@@ -100,8 +100,8 @@ BODIES: list[m.Body] = [
     m.LinkUp(NONCE),
     m.Probe(WALL, 5002, NONCE, NONCE),
     m.Reply(WALL, 5001, 5002, NONCE),
-    m.Check(NONCE),
-    m.Checked(CAROL, NONCE),
+    m.Check(NONCE, NONCE),
+    m.Checked(CAROL, NONCE, True),
     m.WrongCluster(),
     m.WrongVersion(2, 0),
 ]
@@ -119,7 +119,7 @@ class Peer:
         self.engine.start(NOW)
         ((_, self.seed_key, _),) = self.effects(outbox.OPEN)
         self.engine.on_connected(self.seed_key, NOW)
-        self.reply(self.seed_key, m.Registered(True, NONCE, 2, [Member(BOB, PeerState.ALIVE, WALL)]))
+        self.reply(self.seed_key, m.Registered(True, 2, [Member(BOB, PeerState.ALIVE, WALL)]))
         ((_, self.key, _),) = self.effects(outbox.OPEN)
         self.engine.on_connected(self.key, NOW)
         self.effects(outbox.REQUEST)
@@ -131,7 +131,7 @@ class Peer:
         self.gossip(segment(BOB, 1, b"hello"))
         self.gossip(notice(CAROL, 1, CAROL, PeerState.ALIVE))
         self.engine.publish([("gossip", b"mine"), ("gossip", b"mine too")], NOW)
-        for body in (m.Probe(WALL, BOB.port, link.mine, NONCE), m.Hello(DAVE, ALICE.id, NONCE, ["plain"]), m.Check(NONCE)):
+        for body in (m.Probe(WALL, BOB.port, link.mine, NONCE), m.Hello(DAVE, ALICE.id, NONCE, ["plain"]), m.Check(NONCE, NONCE)):
             self.recorded.append(CODEC.encode(body, 1))
             self.engine.on_request(ROUTE, self.recorded[-1], "127.0.0.1", NOW)
         self.effects(-1)
@@ -160,22 +160,22 @@ class Seed:
         self.engine = SeedEngine(SEED, CLUSTER, DEFAULT, Random(2), WALL - NOW)
         self.recorded: list[bytes] = []
         for peer in (ALICE, BOB):
-            self.request(m.Register(peer))
+            self.request(m.Register(peer, NONCE))
             (_, visit, _), (_, knock, _) = self.effects(outbox.OPEN, outbox.KNOCK)
             self.engine.on_connected(visit, NOW)
             ((_, _, frame),) = self.effects(outbox.REQUEST)
             check, _ = CODEC.decode(frame)
             assert isinstance(check, m.Check)
-            self.recorded.append(CODEC.encode(m.Checked(peer, check.nonce), 1))
+            self.recorded.append(CODEC.encode(m.Checked(peer, check.nonce, True), 1))
             self.engine.on_reply(visit, self.recorded[-1], NOW)
             self.engine.on_knock(knock, [Knock.ACCEPTED], NOW)
-        self.request(m.Register(CAROL))
+        self.request(m.Register(CAROL, NONCE))
         ((_, self.key, _),) = self.effects(outbox.OPEN)
         self.engine.on_connected(self.key, NOW)
         ((_, _, frame),) = self.effects(outbox.REQUEST)
         check, _ = CODEC.decode(frame)
         assert isinstance(check, m.Check)
-        self.recorded.append(CODEC.encode(m.Checked(CAROL, check.nonce), 1))  # it is still under way
+        self.recorded.append(CODEC.encode(m.Checked(CAROL, check.nonce, True), 1))  # it is still under way
         self.request(m.Report(ALICE.id, BOB, m.Evidence.MISSES, 3, 30.0))
         self.request(m.List(bytes(16), 10))
         self.effects(-1)
@@ -450,10 +450,10 @@ def test_a_liars_frames_raise_nothing_and_what_the_engine_says_can_be_read(make:
 def test_a_verdict_at_the_end_of_all_revisions_leaves_a_record_that_others_can_read(revision: int) -> None:
     life = Peer()
     life.reply(life.seed_key, m.UnknownPeer(ALICE.epoch, revision))
-    frame = CODEC.encode(m.Check(NONCE))
+    frame = CODEC.encode(m.Check(NONCE, NONCE))
     life.engine.on_request(ROUTE, frame, "127.0.0.1", NOW)
     answers = [CODEC.decode(effect[-1])[0] for effect in life.effects(outbox.REPLY)]
-    assert answers == [m.Checked(life.engine.me, NONCE)]
+    assert answers == [m.Checked(life.engine.me, NONCE, False)]
 
 
 def test_a_peer_that_was_called_dead_in_a_life_to_come_is_held_alive_once_it_speaks() -> None:

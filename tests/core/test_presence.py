@@ -9,7 +9,6 @@ import pytest
 from tests.core.harness import (
     EPOCH,
     START,
-    TICKET,
     PeerBench,
     config,
     members,
@@ -39,7 +38,7 @@ from zmqgossip.core.messages import (
     WrongCluster as WrongClusterBody,
 )
 from zmqgossip.core.presence import QUEUE_MAX
-from zmqgossip.core.types import FIRST_ID, Endpoint, PeerState
+from zmqgossip.core.types import FIRST_ID, Endpoint, PeerRecord, PeerState
 from zmqgossip.core.wire import Codec
 
 INTERVAL = DEFAULT.presence_interval_s
@@ -90,22 +89,27 @@ def test_which_seeds_is_chance() -> None:
 # -- being listed ---------------------------------------------------------------------------------------------------------
 
 
+def registrations(bench: PeerBench) -> list[tuple[int, PeerRecord, bool]]:
+    """Registrations that went out: to whom, of whom, and whether with a ticket of the peer's own."""
+    return [(key, body.record, bench.engine.presence.has_ticket(body.ticket)) for key, body in bench.sent(Register)]
+
+
 def test_a_peer_registers_when_the_seed_is_connected() -> None:
     bench = started(1)
     assert bench.sent(Register) == []
     (key,) = bench.asked_seeds
     bench.connect(key)
-    assert bench.sent(Register) == [(key, Register(bench.engine.me))]
+    assert registrations(bench) == [(key, bench.engine.me, True)]
 
 
 def test_it_is_told_of_its_listing_once() -> None:
     bench = started(1)
     (key,) = bench.asked_seeds
     bench.connect(key)
-    bench.reply(key, Registered(False, TICKET, 7, []))
+    bench.reply(key, Registered(False, 7, []))
     assert bench.events(SeedAccepted) == [] and bench.engine.presence.listed_count == 0
     for _ in range(2):
-        bench.reply(key, Registered(True, TICKET, 8, []))
+        bench.reply(key, Registered(True, 8, []))
     assert bench.events(SeedAccepted) == [SeedAccepted(seed_at(1), 8)] and bench.engine.presence.listed_count == 1
 
 
@@ -114,8 +118,8 @@ def test_it_takes_the_union_of_what_its_seeds_name() -> None:
     first, second = bench.asked_seeds
     bench.connect(first)
     bench.connect(second)
-    bench.reply(first, Registered(False, TICKET, 2, members([peer(2), peer(3)])))
-    bench.reply(second, Registered(False, TICKET, 2, members([peer(3), peer(4)])))
+    bench.reply(first, Registered(False, 2, members([peer(2), peer(3)])))
+    bench.reply(second, Registered(False, 2, members([peer(3), peer(4)])))
     assert {member.record for member in bench.engine.members.living()} == {peer(2), peer(3), peer(4)}
 
 
@@ -144,7 +148,9 @@ def test_presence_is_renewed_with_the_ticket_every_interval_jittered_downwards_o
     pauses = [later - at for at, later in pairwise(times)]
     assert all(INTERVAL * (1 - DEFAULT.presence_jitter) <= pause <= INTERVAL for pause in pauses)
     assert len(pauses) >= 40 and max(pauses) - min(pauses) > 1.0
-    assert {(to, body.ticket, body.record, body.links) for to, body in bench.sent(Presence)} == {(key, TICKET, bench.engine.me, 0)}
+    assert {(to, body.record, body.links) for to, body in bench.sent(Presence)} == {(key, bench.engine.me, 0)}
+    (ticket,) = {body.ticket for _, body in bench.sent(Presence)}
+    assert bench.engine.presence.has_ticket(ticket)
 
 
 def test_every_seed_has_a_beat_of_its_own() -> None:
@@ -169,12 +175,12 @@ def test_a_seed_that_does_not_know_the_peer_is_registered_with_again_at_once() -
     while not bench.sent(Presence):
         bench.wait(0.1)
     bench.reply(key, UnknownPeer(0, 0))
-    assert bench.sent(Register) == [(key, Register(bench.engine.me))]
-    bench.reply(key, Registered(False, b"ticket 2", 0, []))
-    bench.reply(key, Registered(True, b"ticket 2", 1, []))
+    assert registrations(bench) == [(key, bench.engine.me, True)]
+    bench.reply(key, Registered(False, 0, []))
+    bench.reply(key, Registered(True, 1, []))
     assert bench.events(SeedAccepted) == [SeedAccepted(seed_at(1), 1)]
     bench.wait(INTERVAL)
-    assert bench.sent(Presence)[-1][1].ticket == b"ticket 2"
+    assert bench.engine.presence.has_ticket(bench.sent(Presence)[-1][1].ticket)
 
 
 def test_a_seed_that_holds_the_peer_dead_gets_a_newer_record() -> None:
@@ -183,7 +189,7 @@ def test_a_seed_that_holds_the_peer_dead_gets_a_newer_record() -> None:
     while not bench.sent(Presence):
         bench.wait(0.1)
     bench.reply(key, UnknownPeer(EPOCH, 4))
-    assert bench.sent(Register) == [(key, Register(bench.engine.me))] and bench.engine.me.revision == 5
+    assert registrations(bench) == [(key, bench.engine.me, True)] and bench.engine.me.revision == 5
 
 
 def test_several_seeds_that_hold_the_peer_dead_all_get_the_newer_record_at_once() -> None:
@@ -223,13 +229,13 @@ def test_what_became_true_while_a_registration_was_under_way_is_told_when_it_is_
     far = neighbour(bench, 2) if change == "newer" else None
     bench.connect(key)
     if standing == "pending":
-        bench.reply(key, Registered(False, TICKET, 1, []))
+        bench.reply(key, Registered(False, 1, []))
     if far is None:
         neighbour(bench, 2)
     else:
         far.gossip(notice_segment(peer(9), 1, Notice(bench.engine.me, PeerState.DEAD)))
     assert bench.engine.me.ready and bench.engine.me.revision == (change == "newer")
-    bench.reply(key, Registered(True, TICKET, 1, []))
+    bench.reply(key, Registered(True, 1, []))
     told = [body.record for _, body in [*bench.sent(Register), *bench.sent(Presence)]]
     assert bench.engine.me in told
 
@@ -276,7 +282,7 @@ def test_a_seed_that_goes_is_told_once_and_another_is_asked_in_addition(how: str
         for key in keys:
             bench.connect(key)
         for key in keys[1:]:
-            bench.reply(key, Registered(True, TICKET, 1, []))
+            bench.reply(key, Registered(True, 1, []))
         bench.wait(TIMEOUT)
     else:
         bench.attended = False
@@ -609,7 +615,9 @@ def test_reports_that_wait_are_bounded_and_the_oldest_goes() -> None:
 def test_a_leave_goes_to_all_seeds_with_the_ticket_of_each() -> None:
     bench, chosen = listed(4)
     bench.call(bench.engine.leave)
-    assert sorted((key, body.ticket) for key, body in bench.sent(Leave)) == [(key, TICKET) for key in chosen]
+    assert sorted(key for key, _ in bench.sent(Leave)) == chosen
+    tickets = [body.ticket for _, body in bench.sent(Leave)]
+    assert all(bench.engine.presence.has_ticket(ticket) for ticket in tickets) and len(tickets) == len(dict.fromkeys(tickets))
     (errand,) = set(bench.asked_seeds) - set(chosen)
     bench.connect(errand)
     assert bench.sent(Leave)[-1][0] == errand and bench.sent(Register) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.harness import ACCEPTED, CODEC, EPOCH, SeedBench, config, members, peer, spoiled
+from tests.core.harness import ACCEPTED, CODEC, EPOCH, SeedBench, config, members, peer, spoiled, ticket_of
 from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, LAN, ProtocolConfig
@@ -48,7 +48,7 @@ DAY_MS = 86_400_000
 # -- what comes in --------------------------------------------------------------------------------------------------------
 
 UNEXPECTED_REQUESTS: list[Body] = [
-    Registered(True, b"12345678", 1, []),
+    Registered(True, 1, []),
     Listed(0, False, []),
     Present(0, []),
     UnknownPeer(0, 0),
@@ -60,8 +60,8 @@ UNEXPECTED_REQUESTS: list[Body] = [
     LinkUp(b"12345678"),
     Probe(1.0, 1, b"12345678", b"12345678"),
     Reply(1.0, 1, 1, b"12345678"),
-    Check(b"12345678"),
-    Checked(peer(2), b"12345678"),
+    Check(b"12345678", b"12345678"),
+    Checked(peer(2), b"12345678", True),
     WrongCluster(),
     WrongVersion(2, 0),
 ]
@@ -74,10 +74,10 @@ def test_a_request_that_is_not_for_seeds_is_counted_and_does_nothing(body: Body)
     assert bench.effects == [] and bench.count("refused.unexpected") == 1 and bench.engine.next_deadline is None
 
 
-@pytest.mark.parametrize("body", [Reply(1.0, 1, 1, b"12345678"), Registered(True, b"12345678", 1, []), WrongCluster()])
+@pytest.mark.parametrize("body", [Reply(1.0, 1, 1, b"12345678"), Registered(True, 1, []), WrongCluster()])
 def test_an_unexpected_answer_to_a_visit_is_counted_and_the_visit_goes_on(body: Body) -> None:
     bench = SeedBench()
-    bench.hears(peer(2), Register(peer(2)))
+    bench.hears(peer(2), Register(peer(2), ticket_of(peer(2))))
     key = bench.visit(peer(2))
     bench.connect(key)
     bench.reply(key, body)
@@ -86,22 +86,22 @@ def test_an_unexpected_answer_to_a_visit_is_counted_and_the_visit_goes_on(body: 
 
 def test_a_damaged_answer_to_a_visit_is_counted_and_the_visit_goes_on() -> None:
     bench = SeedBench()
-    bench.hears(peer(2), Register(peer(2)))
+    bench.hears(peer(2), Register(peer(2), ticket_of(peer(2))))
     key = bench.visit(peer(2))
     bench.connect(key)
-    bench.call(bench.engine.on_reply, key, spoiled(CODEC.encode(Checked(peer(2), b"12345678"))))
+    bench.call(bench.engine.on_reply, key, spoiled(CODEC.encode(Checked(peer(2), b"12345678", True))))
     assert bench.count("refused.check") == 1 and key in bench.open
 
 
 def test_an_answer_to_a_visit_that_is_over_is_counted() -> None:
     bench = SeedBench()
-    bench.reply(99, Checked(peer(2), b"12345678"))
+    bench.reply(99, Checked(peer(2), b"12345678", True))
     assert bench.count("dropped.visit_over") == 1 and bench.effects == []
 
 
 def test_a_damaged_frame_is_counted_by_its_reason_and_not_answered() -> None:
     bench = SeedBench()
-    frame = CODEC.encode(Register(peer(2)))
+    frame = CODEC.encode(Register(peer(2), ticket_of(peer(2))))
     for damaged in (spoiled(frame), b"", b"GET / HTTP/1.1\r\n\r\n" + bytes(40), bytes(EXCHANGE_BYTES_MAX + 1)):
         bench.call(bench.engine.on_request, b"route", damaged, "10.0.0.2")
     assert bench.effects == [] and bench.engine.counters.refused_count == 4
@@ -112,7 +112,7 @@ def test_a_foreign_cluster_hears_only_that_it_is_foreign() -> None:
     bench = SeedBench()
     bench.enlist(peer(2))
     bench.forget()
-    for body in (Register(peer(3)), List(FIRST_ID, 10), Leave(peer(2), b"12345678", 0)):
+    for body in (Register(peer(3), ticket_of(peer(3))), List(FIRST_ID, 10), Leave(peer(2), b"12345678", 0)):
         bench.call(bench.engine.on_request, b"route", Codec(1).encode(body), "10.0.0.3")
     assert bench.replies(WrongCluster) == [WrongCluster()] * 3 and len(bench.effects) == 3
     assert bench.count("refused.cluster") == 3 and bench.state_of(peer(2)) is ALIVE
@@ -120,7 +120,7 @@ def test_a_foreign_cluster_hears_only_that_it_is_foreign() -> None:
 
 def test_a_newer_major_version_is_answered_in_ones_own_and_told_once() -> None:
     bench = SeedBench()
-    frame = CODEC.encode(Register(peer(2)))
+    frame = CODEC.encode(Register(peer(2), ticket_of(peer(2))))
     for _ in range(3):
         bench.call(bench.engine.on_request, b"route", frame[:2] + b"\x02\x07" + frame[4:], "10.0.0.2")
     assert bench.replies(WrongVersion) == [WrongVersion(1, 0)] * 3
@@ -149,25 +149,25 @@ def test_the_end_of_a_visit_nobody_knows_means_nothing() -> None:
 def test_a_start_more_than_a_day_ahead_is_refused(ahead_ms: int, taken: bool) -> None:
     bench = SeedBench()
     record = peer(2, epoch=EPOCH + ahead_ms)
-    bench.hears(record, Register(record))
+    bench.hears(record, Register(record, ticket_of(record)))
     assert [refusal.why for refusal in bench.told(record, NotListed)] == ([] if taken else [Why.EPOCH])
     assert bool(bench.open) == taken
 
 
 def test_a_refusal_is_told_to_the_user_and_counted() -> None:
     bench = SeedBench()
-    bench.request(Register(peer(2)), address="10.0.0.66")
+    bench.request(Register(peer(2), ticket_of(peer(2))), address="10.0.0.66")
     ((event,),) = [bench.events(PeerNotListed)]
     assert (event.peer, event.why) == (peer(2), Why.ADDRESS) and bench.count("registrations.address") == 1
 
 
 def test_a_listed_peer_that_registers_again_is_listed_still_and_not_dialled_again() -> None:
     bench = SeedBench()
-    (ticket,) = bench.enlist(peer(2))
+    bench.enlist(peer(2))
     bench.forget()
-    bench.hears(peer(2), Register(peer(2, ready=True)))
+    bench.hears(peer(2), Register(peer(2, ready=True), ticket_of(peer(2, ready=True))))
     (answer,) = bench.told(peer(2), Registered)
-    assert answer.listed and answer.ticket == ticket and bench.of(outbox.OPEN) == [] and bench.events(PeerListed) == []
+    assert answer.listed and bench.of(outbox.OPEN) == [] and bench.events(PeerListed) == []
     entry = bench.engine.registry.get(peer(2).id)
     assert entry is not None and entry.record.ready
 
@@ -177,7 +177,7 @@ def test_a_listed_id_at_another_address_is_refused() -> None:
     bench.enlist(peer(2))
     bench.forget()
     thief = PeerRecord(peer(2).id, EPOCH, 1, "10.0.0.2", 5001, 6000)
-    bench.hears(thief, Register(thief))
+    bench.hears(thief, Register(thief, ticket_of(thief)))
     assert [refusal.why for refusal in bench.told(thief, NotListed)] == [Why.ADDRESS] and bench.of(outbox.OPEN) == []
 
 
@@ -192,13 +192,36 @@ def test_a_process_that_starts_anew_at_the_same_address_replaces_the_old_one() -
 
 def test_a_newer_life_of_a_listed_id_replaces_the_old_one() -> None:
     bench = SeedBench()
-    (old,) = bench.enlist(peer(2))
+    (ticket,) = bench.enlist(peer(2))
     newer = peer(2, epoch=EPOCH + 5)
-    (new,) = bench.enlist(newer)
-    assert len(bench.engine.registry) == 1 and bench.state_of(newer) is ALIVE and old != new
+    bench.enlist(newer)
+    assert len(bench.engine.registry) == 1 and bench.state_of(newer) is ALIVE
     bench.forget()
-    bench.hears(peer(2), Presence(peer(2), old, 1))
-    assert len(bench.told(peer(2), UnknownPeer)) == 1, "the old ticket is worth nothing"
+    bench.hears(peer(2), Presence(peer(2), ticket, 1))
+    assert len(bench.told(peer(2), UnknownPeer)) == 1, "the old life is worth nothing"
+
+
+def test_an_older_life_does_not_replace_a_newer_one() -> None:
+    bench = SeedBench()
+    bench.enlist(peer(2, epoch=EPOCH + 5))
+    bench.hears(peer(2), Register(peer(2), ticket_of(peer(2))))
+    assert [answer.why for answer in bench.told(peer(2), NotListed)] == [Why.EPOCH]
+
+
+def test_a_list_that_is_full_takes_nobody_in() -> None:
+    bench = SeedBench(knobs=config(members_max=10))
+    bench.enlist(*[peer(number) for number in range(2, 12)])
+    bench.hears(peer(20), Register(peer(20), ticket_of(peer(20))))
+    assert [answer.why for answer in bench.told(peer(20), NotListed)] == [Why.BUSY]
+
+
+def test_registering_a_listed_peer_in_its_name_changes_nothing_about_it() -> None:
+    bench = SeedBench()
+    (ticket,) = bench.enlist(peer(2))
+    bench.hears(peer(2), Register(peer(2, revision=900), b"guessed!"))
+    bench.hears(peer(2), Leave(peer(2), b"guessed!", 0))
+    entry = bench.engine.registry.get(peer(2).id)
+    assert entry is not None and entry.record.revision == 0 and entry.ticket == ticket
 
 
 @pytest.mark.parametrize(("record", "dialled"), [(peer(2), False), (peer(2, revision=1), True), (peer(2, epoch=EPOCH + 1), True)])
@@ -207,7 +230,7 @@ def test_a_tombstone_must_be_exceeded(record: PeerRecord, dialled: bool) -> None
     bench.enlist(peer(2))
     bench.wait(DEFAULT.lease_s)
     bench.forget()
-    bench.hears(record, Register(record))
+    bench.hears(record, Register(record, ticket_of(record)))
     assert bench.told(record, UnknownPeer) == ([] if dialled else [UnknownPeer(EPOCH, 0)])
     assert bool(bench.of(outbox.OPEN)) == dialled
 
@@ -215,7 +238,7 @@ def test_a_tombstone_must_be_exceeded(record: PeerRecord, dialled: bool) -> None
 def test_the_sample_names_others_and_the_total_counts_all() -> None:
     bench = SeedBench(knobs=config(sample_max=3))
     bench.enlist(*[peer(number) for number in range(2, 12)])
-    bench.hears(peer(20), Register(peer(20)))
+    bench.hears(peer(20), Register(peer(20), ticket_of(peer(20))))
     (answer,) = bench.told(peer(20), Registered)
     assert len(answer.sample) == 3 and answer.total == 10
 

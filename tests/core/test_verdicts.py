@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer
+from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer, ticket_of
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import DeadReportReceived, PeerCleared, PeerHeld, PeerRemoved, PeerSuspected
@@ -424,7 +424,7 @@ def test_a_removed_peer_that_lives_comes_back_with_a_newer_record() -> None:
     report(bench)
     bench.wait(WINDOW)
     bench.hears(ACCUSED, Presence(ACCUSED, tickets[ACCUSED], 1))
-    bench.hears(ACCUSED, Register(ACCUSED))
+    bench.hears(ACCUSED, Register(ACCUSED, ticket_of(ACCUSED)))
     assert bench.told(ACCUSED, UnknownPeer) == [UnknownPeer(EPOCH, 0)] * 2 and bench.open == {}
     newer = peer(2, revision=1)
     bench.enlist(newer)

@@ -211,17 +211,17 @@ EXCHANGES_REFUSED = [
     ("body", exchange(1125, b"\x92" + pack(NONCE) + b"\xa1\xff")),  # no UTF-8
     ("body", exchange(1125, pack([NONCE, "x" * 201]))),
     ("body", exchange(1109, pack([RECORD, 5]))),  # a state that does not exist
-    ("body", exchange(1100, pack([[ID, -1, 0, "127.0.0.1", 5001, 5901, False]]))),
-    ("body", exchange(1100, pack([[ID[1:], 1, 0, "127.0.0.1", 5001, 5901, False]]))),
-    ("body", exchange(1100, pack([[ID, 1, 0, "1", 5001, 5901, False]]))),
-    ("body", exchange(1100, pack([[ID, 1, 0, "1" * 46, 5001, 5901, False]]))),
+    ("body", exchange(1100, pack([[ID, -1, 0, "127.0.0.1", 5001, 5901, False], NONCE]))),
+    ("body", exchange(1100, pack([[ID[1:], 1, 0, "127.0.0.1", 5001, 5901, False], NONCE]))),
+    ("body", exchange(1100, pack([[ID, 1, 0, "1", 5001, 5901, False], NONCE]))),
+    ("body", exchange(1100, pack([[ID, 1, 0, "1" * 46, 5001, 5901, False], NONCE]))),
     ("body", exchange(1103, pack([1, False, [Member(RECORD, PeerState.ALIVE, 1.0)] * 1025]))),
     ("body", exchange(1120, pack([RECORD, ID, NONCE, ["plain"] * 17]))),
-    ("field", exchange(1100, pack([[ID, 1, 2**32, "127.0.0.1", 5001, 5901, False]]))),
+    ("field", exchange(1100, pack([[ID, 1, 2**32, "127.0.0.1", 5001, 5901, False], NONCE]))),
     ("field", exchange(1106, pack([1, 2**32]))),
     ("field", exchange(1123, pack([3, 1, 2**32, []]))),
-    *(("field", exchange(1100, pack([[ID, 1, 0, host, 5001, 5901, False]]))) for host in HOSTS_REFUSED),
-    ("field", exchange(1100, pack([[FIRST_ID, 1, 0, "10.0.0.1", 5001, 5901, False]]))),
+    *(("field", exchange(1100, pack([[ID, 1, 0, host, 5001, 5901, False], NONCE]))) for host in HOSTS_REFUSED),
+    ("field", exchange(1100, pack([[FIRST_ID, 1, 0, "10.0.0.1", 5001, 5901, False], NONCE]))),
 ]
 
 
@@ -318,11 +318,11 @@ BAD = PeerRecord(ID, 1, 0, "not numeric", 5001, 5901)
 @pytest.mark.parametrize(
     "body",
     [
-        Register(BAD),
+        Register(BAD, NONCE),
         Presence(BAD, NONCE, 0),
         Verdict(BAD, PeerState.DEAD),
         Hello(BAD, ID, NONCE, ["plain"]),
-        Registered(True, NONCE, 1, [Member(RECORD, PeerState.ALIVE, 1.0), Member(BAD, PeerState.ALIVE, 1.0)]),
+        Registered(True, 1, [Member(RECORD, PeerState.ALIVE, 1.0), Member(BAD, PeerState.ALIVE, 1.0)]),
         Listed(1, False, [Member(BAD, PeerState.ALIVE, 1.0)]),
         Refused(Why.FULL, 0, 0, [RECORD, BAD]),
     ],
@@ -334,13 +334,13 @@ def test_a_record_is_checked_wherever_it_stands(body: Body) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "2001:db8::1", "::ffff:10.0.0.1"])
 def test_a_record_with_a_numeric_host_is_taken(host: str) -> None:
-    body = Register(PeerRecord(ID, 2**64 - 1, 2**32 - 1, host, 65_535, 1))
+    body = Register(PeerRecord(ID, 2**64 - 1, 2**32 - 1, host, 65_535, 1), NONCE)
     assert CODEC.decode(CODEC.encode(body)) == (body, 0)
 
 
 @pytest.mark.parametrize("host", ["::1%\x1b[2J", "fe80::1%eth0"], ids=ascii)
 def test_a_host_with_a_zone_is_refused(host: str) -> None:
-    assert refusal(CODEC.decode, CODEC.encode(Register(PeerRecord(ID, 1, 0, host, 5001, 5901)))) == "field"
+    assert refusal(CODEC.decode, CODEC.encode(Register(PeerRecord(ID, 1, 0, host, 5001, 5901), NONCE))) == "field"
 
 
 @pytest.mark.parametrize("at", [float("nan"), float("inf"), -float("inf"), -1.0, 253_402_300_800.0, 1e300], ids=str)
@@ -465,7 +465,7 @@ def test_fields_appended_to_what_stands_inside_a_body_are_ignored() -> None:
 
 def test_fields_with_a_default_may_be_left_out() -> None:
     short = [ID, 1, 0, "127.0.0.1", 5001, 5901]
-    assert CODEC.decode(exchange(1100, pack([short])))[0] == Register(PeerRecord(ID, 1, 0, "127.0.0.1", 5001, 5901, False))
+    assert CODEC.decode(exchange(1100, pack([short, NONCE])))[0] == Register(PeerRecord(ID, 1, 0, "127.0.0.1", 5001, 5901, False), NONCE)
 
 
 def test_blocks_that_are_unknown_and_not_critical_are_ignored() -> None:

@@ -181,7 +181,7 @@ def test_damaged_frames_at_a_router_are_all_counted(network: Network, opened: Op
 @AT
 def test_a_message_of_several_parts_is_refused(network: Network, opened: Open, at_seed: bool) -> None:
     counted = Counted(network, at_seed)
-    frame = CODEC.encode(m.Check(NONCE))
+    frame = CODEC.encode(m.Check(NONCE, NONCE))
     dealer, req = opened(zmq.DEALER), opened(zmq.REQ)
     for client in (dealer, req):
         client.connect(network.router(at_seed).tcp)
@@ -227,13 +227,13 @@ def test_another_cluster_is_told_so_by_a_seed_and_nothing_by_a_peer(network: Net
     counted = Counted(network, at_seed)
     dealer = opened(zmq.DEALER)
     dealer.connect(network.router(at_seed).tcp)
-    dealer.send(Codec(cluster_hash("another")).encode(m.Check(NONCE)))
+    dealer.send(Codec(cluster_hash("another")).encode(m.Check(NONCE, NONCE)))
     counted.wait("refused.cluster")
     if at_seed:
         assert CODEC.decode(dealer.recv()) == (m.WrongCluster(), 0)
     else:
-        dealer.send(CODEC.encode(m.Check(NONCE), 5))  # answers keep their order, so the next one is the first
-        assert CODEC.decode(dealer.recv()) == (m.Checked(network.target.me, NONCE), 5)
+        dealer.send(CODEC.encode(m.Check(NONCE, NONCE), 5))  # answers keep their order, so the next one is the first
+        assert CODEC.decode(dealer.recv()) == (m.Checked(network.target.me, NONCE, False), 5)
     network.works()
 
 
@@ -463,7 +463,7 @@ def test_damaged_answers_to_a_seeds_visit_are_counted_and_the_peer_is_not_listed
     port = router.bind_to_random_port(f"tcp://{HOST}")
     me = PeerRecord(Random(port).randbytes(16), int(time.time() * 1000), 0, HOST, port, port)
     dealer.connect(network.seed.tcp)
-    dealer.send(CODEC.encode(m.Register(me), 1))
+    dealer.send(CODEC.encode(m.Register(me, NONCE), 1))
     registered, _ = CODEC.decode(dealer.recv())
     assert isinstance(registered, m.Registered) and not registered.listed
     route, frame = router.recv_multipart()
@@ -471,7 +471,7 @@ def test_damaged_answers_to_a_seeds_visit_are_counted_and_the_peer_is_not_listed
     for damaged in damaged_frames(COPIES, seed=38):
         router.send_multipart([route, damaged])
     counted.wait_refused(COPIES)
-    dealer.send(CODEC.encode(m.Leave(me, registered.ticket, 0), 2))
+    dealer.send(CODEC.encode(m.Leave(me, NONCE, 0), 2))
     assert CODEC.decode(dealer.recv()) == (m.LeaveHeard(), 2)
     network.works()
 

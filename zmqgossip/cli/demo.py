@@ -47,7 +47,7 @@ def demo(
     from zmqgossip.cli.running import Stop
 
     _check(duration, peers)
-    with Stop(lambda: None) as stop, Network() as network:
+    with Stop() as stop, Network() as network:
         say = _Narrator(as_json)
         text = f"Starting {SEEDS} seeds and {peers} peers on this machine, each peer a process of its own."
         say("start", text, seeds=SEEDS, peers=peers, dir=str(network.directory))

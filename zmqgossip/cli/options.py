@@ -63,4 +63,3 @@ LogDirOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 QuietOption: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what went wrong.")]
-VerboseOption: TypeAlias = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]

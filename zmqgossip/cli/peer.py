@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -13,6 +14,8 @@ import typer
 from zmqgossip.cli.options import ConfigOption, HostOption, LogDirOption, PortOption, ProfileOption, QuietOption, port as parse_port
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zmqgossip.cli.running import Stop
     from zmqgossip.core.types import Endpoint, PeerId
     from zmqgossip.runtime.node import Item, Peer
@@ -42,51 +45,64 @@ def peer(
     quiet: QuietOption = False,
 ) -> None:
     """Run a peer: join through the seeds, link with 4 neighbours, gossip. What is typed is published. Ctrl-C leaves."""
-    from zmqgossip.runtime import report
-    from zmqgossip.runtime.node import Peer
-    from zmqgossip.settings import load, resolve, resolve_host
+    from zmqgossip.cli.running import Stop
+    from zmqgossip.settings import load, resolve_host
 
     if port is None:
         port = _ask_port()
     settings = load(config, profile=profile, host=host, log_dir=log_dir)
     bound_host = resolve_host(settings.host)
     announced = _announced(bound_host, announce)
-    node = Peer(
-        resolve(settings.seeds),
-        settings.cluster,
-        host=bound_host,
-        port=port,
-        publish_port=publish_port or 0,
-        announce=announced,
-        config=settings.protocol,
-    )
-    try:
-        log = settings.log_dir / f"output_{node.me.port}.txt"
-        report.open_log(None if quiet else sys.stdout, log)
-        _banner(settings, node, bound_host, str(log), quiet)
-        _Run(node, messages, every, after).run()
-    finally:
-        node.close()
+    with Stop() as stop:
+        node = _bind(settings, bound_host, port, publish_port or 0, announced)
+        stop.wake = node.wake
+        try:
+            log = settings.log_dir / f"output_{node.me.port}.txt"
+            _open_log(log, quiet)
+            _banner(settings, node, bound_host, str(log), quiet)
+            _Run(node, messages, every, after).run(stop)
+        finally:
+            node.close()
+
+
+def _bind(settings: Settings, host: str, port: int, publish_port: int, announced: str) -> Peer:
+    from zmqgossip.runtime.node import Peer
+    from zmqgossip.settings import resolve
+
+    seeds = resolve(settings.seeds)
+    options = {"host": host, "port": port, "publish_port": publish_port, "announce": announced}
+    return Peer(seeds, settings.cluster, config=settings.protocol, **options)  # type: ignore[arg-type]
+
+
+def _open_log(log: Path, quiet: bool) -> None:
+    from zmqgossip.runtime import report
+
+    report.open_log(None if quiet else sys.stdout, log)
 
 
 def _ask_port() -> int:
     from zmqgossip.cli.errors import Misuse
 
-    if not sys.stdin.isatty():
+    if not _has_terminal():
         raise Misuse("--port is missing; give one from 1 to 65535, or 0 for any free one")
     answer: int = typer.prompt("port", value_proc=parse_port, err=True)
     return answer
 
 
+def _has_terminal() -> bool:
+    """Whether somebody types here. Standard input may be closed altogether."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _announced(host: str, announce: str | None) -> str:
     from zmqgossip.cli.errors import Misuse
+    from zmqgossip.core.types import is_unicast_host
     from zmqgossip.settings import resolve_host
 
-    if announce is not None:
-        return resolve_host(announce, "--announce")
-    if host in ("0.0.0.0", "::"):
-        raise Misuse(f"--host {host} is every address of this machine; say with --announce which one others reach it at")
-    return host
+    announced = host if announce is None else resolve_host(announce, "--announce")
+    if not is_unicast_host(announced):
+        raise Misuse(f"{announced} is no address of one machine; say with --announce which one others reach this peer at")
+    return announced
 
 
 def _banner(settings: Settings, node: Peer, host: str, log: str, quiet: bool) -> None:
@@ -97,6 +113,14 @@ def _banner(settings: Settings, node: Peer, host: str, log: str, quiet: bool) ->
     say(f"cluster {settings.cluster!r}, profile {settings.profile}, {len(settings.seeds)} seeds", quiet)
     say_how_safe([host], quiet)
     say("next: zmqgossip peers", quiet)
+
+
+def _read_terminal() -> bytes:
+    """What was typed; nothing when the terminal is gone or this is a background job, which both end the reading."""
+    try:
+        return os.read(sys.stdin.fileno(), 4096)
+    except OSError:
+        return b""
 
 
 class _Run:
@@ -113,20 +137,18 @@ class _Run:
         self._typed: list[str] = []
         self._gone = False
 
-    def run(self) -> None:
-        from zmqgossip.cli.running import Stop
+    def run(self, stop: Stop) -> None:
         from zmqgossip.runtime import report
 
-        with Stop(self._node.wake) as stop:
-            self._node.start(ready_wanted=self._after)
-            if sys.stdin is not None and sys.stdin.isatty():
-                threading.Thread(target=self._read_typed, daemon=True).start()
-            while not stop.asked:
-                self._show(self._node.take(self._sleep_s()))
-                self._act()
-            self._leave(stop)
-            report.write(report.summary(self._node.counters()))
-            self._node.close()
+        self._node.start(ready_wanted=self._after)
+        if _has_terminal():
+            signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background, reading is an error then and not a halt
+            threading.Thread(target=self._read_typed, daemon=True).start()
+        while not stop.asked:
+            self._show(self._node.take(self._sleep_s()))
+            self._act()
+        self._leave()
+        report.write(report.summary(self._node.counters()))
 
     def _sleep_s(self) -> float:
         """Until the next message or list is due; readiness and typed lines wake by themselves."""
@@ -190,16 +212,16 @@ class _Run:
     def _read_typed(self) -> None:
         """Reads the descriptor itself: a thread that waits inside sys.stdin holds its lock, and Python aborts at the end over that."""
         rest = b""
-        while chunk := os.read(sys.stdin.fileno(), 4096):
+        while chunk := _read_terminal():
             *lines, rest = (rest + chunk).split(b"\n")
             self._typed += [line.decode(errors="replace") for line in lines if line.strip()]
             self._node.wake()
 
-    def _leave(self, stop: Stop) -> None:
+    def _leave(self) -> None:
         """Says goodbye and shows what still comes in until that is done."""
-        from zmqgossip.cli.running import END_S
+        from zmqgossip.cli.running import GOODBYE_S
 
-        until = time.monotonic() + END_S
+        until = time.monotonic() + GOODBYE_S
         self._node.leave()
         while not self._gone and time.monotonic() < until:
             self._show(self._node.take(until - time.monotonic()))

@@ -11,26 +11,32 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
-END_S = 0.9
+END_S = 0.95
 """From the signal to the end at most a second: when the console does not take our lines any more, we go without them."""
+GOODBYE_S = 0.7
+"""Of which so much may go into saying goodbye; the rest is for the summary."""
 
 
 class Stop:
     """A context in which SIGINT and SIGTERM set `asked` and call `wake`, instead of killing the process.
 
-    `wake` must be safe in a signal handler. Outside the main thread, where signals cannot be caught, only `asked` exists.
+    Enter it before anything is promised on the screen, and set `wake` once there is something to wake; it must be safe in a signal
+    handler. Outside the main thread, where signals cannot be caught, only `asked` exists.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self.asked = False
-        self._wake = wake
+        self.wake: Callable[[], None] | None = None
         self._before: dict[int, Any] = {}
+        self._alarm_in, self._alarm_out = os.pipe()
 
     def __enter__(self) -> Stop:
+        threading.Thread(target=_watch, args=(self._alarm_in,), daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._caught)
@@ -39,19 +45,24 @@ class Stop:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if not self.asked:
+            os.close(self._alarm_out)  # the watchdog reads the end of it, and goes
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
             self.asked = True
-            watchdog = threading.Timer(END_S, _end_now)
-            watchdog.daemon = True
-            watchdog.start()
-        self._wake()
+            os.write(self._alarm_out, b"!")  # a thread or a lock of `threading` may be half made in the moment of a signal
+        if self.wake is not None:
+            self.wake()
 
 
-def _end_now() -> None:
-    """The process hangs, on a pipe that nobody reads: everything that matters has been said to the network by now."""
-    os._exit(0)
+def _watch(alarm: int) -> None:
+    """Ends the process when it hangs on a pipe that nobody reads: everything that matters has been said to the network by then."""
+    rang = os.read(alarm, 1)
+    os.close(alarm)
+    if rang:
+        time.sleep(END_S)
+        os._exit(0)
 
 
 def say(text: str, quiet: bool = False) -> None:

@@ -10,6 +10,7 @@ import typer
 from zmqgossip.cli.options import ConfigOption, LogDirOption, ProfileOption, QuietOption
 
 if TYPE_CHECKING:
+    from zmqgossip.cli.running import Stop
     from zmqgossip.core.types import Endpoint
     from zmqgossip.runtime.node import Seeds
     from zmqgossip.settings import Settings
@@ -25,6 +26,7 @@ def seed(
     quiet: QuietOption = False,
 ) -> None:
     """Run the seeds: register peers, hand out lists, verify who is dead. Ctrl-C ends it."""
+    from zmqgossip.cli.running import Stop
     from zmqgossip.runtime import report
     from zmqgossip.runtime.node import Seeds
     from zmqgossip.settings import load, resolve
@@ -32,14 +34,16 @@ def seed(
     settings = load(config, profile=profile, log_dir=log_dir)
     endpoints = resolve(settings.seeds)
     chosen = [_only(only, endpoints)] if only is not None else list(endpoints)
-    seeds = Seeds([(endpoint.host, endpoint.port) for endpoint in chosen], settings.cluster, settings.protocol)
-    try:
-        log = settings.log_dir / "output_seed.txt"
-        report.open_log(None if quiet else sys.stdout, log)
-        _banner(settings, seeds, str(log), quiet)
-        _run(seeds)
-    finally:
-        seeds.close()
+    with Stop() as stop:
+        seeds = Seeds([(endpoint.host, endpoint.port) for endpoint in chosen], settings.cluster, settings.protocol)
+        stop.wake = seeds.wake
+        try:
+            log = settings.log_dir / "output_seed.txt"
+            report.open_log(None if quiet else sys.stdout, log)
+            _banner(settings, seeds, str(log), quiet)
+            _run(seeds, stop)
+        finally:
+            seeds.close()
 
 
 def _only(only: str, endpoints: tuple[Endpoint, ...]) -> Endpoint:
@@ -65,16 +69,13 @@ def _banner(settings: Settings, seeds: Seeds, log: str, quiet: bool) -> None:
     say("next: zmqgossip peer --port 5001", quiet)
 
 
-def _run(seeds: Seeds) -> None:
-    from zmqgossip.cli.running import Stop
+def _run(seeds: Seeds, stop: Stop) -> None:
     from zmqgossip.runtime import report
 
-    with Stop(seeds.wake) as stop:
-        while not stop.asked:
-            item = seeds.take()
-            if item is not None:
-                for line in report.lines(item):
-                    report.write(line)
-        for endpoint, counters in seeds.counters().items():
-            report.write(f"seed {endpoint} {report.summary(counters)}")
-        seeds.close()
+    while not stop.asked:
+        item = seeds.take()
+        if item is not None:
+            for line in report.lines(item):
+                report.write(line)
+    for endpoint, counters in seeds.counters().items():
+        report.write(f"seed {endpoint} {report.summary(counters)}")

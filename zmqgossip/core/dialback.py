@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from zmqgossip.core.messages import NotListed, Register, Why
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Route
-from zmqgossip.core.types import PeerId, PeerRecord
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
 from zmqgossip.core.visits import Outcome, Visits
 
 DIAL = "dial"
@@ -37,30 +37,32 @@ class Dial:
 class DialBack:
     """All registrations that wait for their dial-back or are in it."""
 
-    __slots__ = ("_begun_at", "_by_peer", "_dials", "_node", "_queue", "_visits")
+    __slots__ = ("_begun_at", "_by_peer", "_dials", "_endpoints", "_node", "_queue", "_visits")
 
     def __init__(self, node: Node, visits: Visits) -> None:
         self._node = node
         self._visits = visits
         self._dials: dict[int, Dial] = {}
         self._by_peer: dict[PeerId, Dial] = {}
+        self._endpoints: dict[Endpoint, None] = {}  # one dial an address: nobody fills the line with copies of one
         self._queue: dict[int, Dial] = {}  # those that have not begun, in the order in which they came
         self._begun_at: deque[float] = deque()  # of the last dials, as many as a second may have
 
     def request(self, body: Register, route: Route, exchange: int, now: float) -> Dial | None:
         """Puts a registration in line. One that is in line already is told at its newest route. None when the line is full."""
         dial = self._by_peer.get(body.record.id)
-        if dial is not None and _same_place(dial.record, body.record):
+        if dial is not None and dial.ticket == body.ticket and _same_place(dial.record, body.record):
             dial.record, dial.route, dial.exchange = body.record, route, exchange
             return dial
         if dial is not None:
             self._end(dial)
-        if len(self._dials) >= self._node.config.dials_queued_max:
+        if body.record.endpoint in self._endpoints or len(self._dials) >= self._node.config.dials_queued_max:
             self._node.counters.add("dropped.dial_queue_full")
             return None
-        dial = Dial(self._node.new_key(), body.record, route, exchange, self._node.nonce())
+        dial = Dial(self._node.new_key(), body.record, route, exchange, body.ticket)
         self._dials[dial.key] = dial
         self._by_peer[body.record.id] = dial
+        self._endpoints[body.record.endpoint] = None
         self._queue[dial.key] = dial
         self.advance(now)
         return dial
@@ -79,7 +81,7 @@ class DialBack:
     def _attempt(self, dial: Dial, now: float) -> None:
         dial.attempts += 1
         dial.outcome = dial.publish = None
-        self._visits.begin(dial.key, dial.record, self._node.config.dial_timeout_s, now)
+        self._visits.begin(dial.key, dial.record, dial.ticket, self._node.config.dial_timeout_s, now)
         self._node.outbox.knock(dial.key, (dial.record.publish_endpoint,))
 
     def again(self, key: int, now: float) -> None:
@@ -106,6 +108,8 @@ class DialBack:
     def _settle(self, dial: Dial, now: float) -> Dial | None:
         if dial.outcome is None or dial.publish is None:
             return None
+        if dial.outcome is Outcome.UNTRIED:
+            dial.attempts -= 1
         if not self.succeeded(dial) and dial.attempts < self._node.config.dial_attempts:
             self._node.timers.set((DIAL_AGAIN, dial.key), now + self._node.config.dial_timeout_s / 4)
             return None
@@ -115,6 +119,7 @@ class DialBack:
     def _end(self, dial: Dial) -> None:
         del self._dials[dial.key]
         del self._by_peer[dial.record.id]
+        del self._endpoints[dial.record.endpoint]
         self._queue.pop(dial.key, None)
         self._node.timers.cancel((DIAL_AGAIN, dial.key))
         self._visits.abandon(dial.key)

@@ -17,7 +17,7 @@ from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.members import Members
 from zmqgossip.core.messages import Evidence, Notice, Verdict
 from zmqgossip.core.node import Node
-from zmqgossip.core.overlay import LINK_DUE, Overlay
+from zmqgossip.core.overlay import LEAVING_DUE, Overlay
 from zmqgossip.core.presence import Presence
 from zmqgossip.core.types import REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, LinkState, View
@@ -116,12 +116,16 @@ class Membership:
                 if self._members.is_living(record.id) and (link is None or link.state is not LinkState.UP):
                     self.learn(record, state, now)
             elif held is not None and held.state is PeerState.DEAD and record.order <= held.record.order:
-                self._challenge(held.record, now)
+                self._challenge(record, held.record, now)
             else:
                 self.learn(record, state, now)
 
-    def _challenge(self, record: PeerRecord, now: float) -> None:
-        """A seed holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry."""
+    def _challenge(self, listed: PeerRecord, record: PeerRecord, now: float) -> None:
+        """A seed holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry.
+
+        It may live in another half of the network, where no gossip of this one gets; so it is dialled too.
+        """
+        self._overlay.bridge(self.me, listed, now)
         if now - self._challenged_at < CHALLENGE_GAP_S:
             self._node.counters.add("dropped.challenge")
             return
@@ -175,7 +179,7 @@ class Membership:
         self._accusations.heard_of(record.id)
         self.learn(record, PeerState.LEFT, now)
         link.leaving = True
-        self._node.timers.set((LINK_DUE, link.key), now + self._node.config.leave_timeout_s)
+        self._node.timers.set((LEAVING_DUE, link.key), now + self._node.config.leave_timeout_s)
 
     def has_left(self, record: PeerRecord, now: float) -> None:
         """A peer says that it goes, and all that it published is here."""

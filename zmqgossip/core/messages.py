@@ -83,21 +83,18 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Register(Body, frozen=True, array_like=True):
-    """A peer asks a seed to list it."""
+    """A peer asks a seed to list it. `ticket` is its secret with this seed: the dial-back asks for it, updates and the leave bring it."""
 
     code = Code.REGISTER
     record: PeerRecord
+    ticket: Nonce
 
 
 class Registered(Body, frozen=True, array_like=True):
-    """The seed's answer, at once with listed false, and again when the dial-back went well.
-
-    `ticket` goes back with presence updates and the leave: nobody else can speak for this peer. `total` counts all listed.
-    """
+    """The seed's answer, at once with listed false, and again when the dial-back went well. `total` counts all listed."""
 
     code = Code.REGISTERED
     listed: bool
-    ticket: Nonce
     total: Count
     sample: Members
 
@@ -266,16 +263,20 @@ class Reply(Body, frozen=True, array_like=True):
 
 
 class Check(Body, frozen=True, array_like=True):
-    """A seed asks whoever listens at a registered address who it is."""
+    """A seed asks whoever listens at a registered address who it is, and whether the ticket is its own."""
 
     code = Code.CHECK
     nonce: Nonce
+    ticket: Nonce
 
 
 class Checked(Body, frozen=True, array_like=True):
+    """Who lives here. `mine`: it has registered with that ticket; false when somebody else did in its name."""
+
     code = Code.CHECKED
     record: PeerRecord
     nonce: Nonce
+    mine: bool
 
 
 class WrongCluster(Body, frozen=True, array_like=True):

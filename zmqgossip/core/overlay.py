@@ -25,6 +25,7 @@ from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
 
 LINK_DUE = "link due"
+LEAVING_DUE = "leaving due"
 HELLO_DUE = "hello"
 REDIAL = "redial"
 REOPEN = "reopen"
@@ -62,6 +63,14 @@ class Overlay:
             self._dial(me, record, now)
         if len(candidates) < wanted and waits_until is not None:
             self._node.timers.set((REDIAL, 0), waits_until)
+
+    def bridge(self, me: PeerRecord, record: PeerRecord, now: float) -> None:
+        """Dials somebody beyond the number wanted: two halves of a healed partition may each have all the links they want."""
+        is_waiting = self._failures.get(record.id, (0, now))[1] > now
+        if self.stopped or is_waiting or self._view.by_peer(record.id) or len(self._view) >= self._node.config.neighbours_max:
+            return
+        self._node.counters.add("links.bridges")
+        self._dial(me, record, now)
 
     def _candidates(self, me: PeerRecord, now: float) -> tuple[list[PeerRecord], float | None]:
         """Living members without a link, suspects only where nobody else is left, and when the first that failed may be tried again."""
@@ -109,6 +118,11 @@ class Overlay:
         delay = self._node.config.reconnect_min_s * (0.5 + self._node.rng.random())
         self._node.timers.set((REOPEN, link.key), now + delay)
         return True
+
+    def on_not_opened(self, link: Link, now: float) -> None:
+        """No DEALER could be made for a link: it is tried again, and no probe counts as missed meanwhile."""
+        link.disconnected_at = now
+        self._node.timers.set((REOPEN, link.key), now + self._node.config.redial_min_s)
 
     def postpone(self, now: float) -> None:
         """This node was away: links that are coming up get their whole time again."""
@@ -232,7 +246,7 @@ class Overlay:
         `failed`: not tried again before a back-off that grows with each failure in a row.
         """
         self._view.remove(link)
-        for name in (LINK_DUE, HELLO_DUE, REOPEN):
+        for name in (LINK_DUE, LEAVING_DUE, HELLO_DUE, REOPEN):
             self._node.timers.cancel((name, link.key))
         if link.theirs and link.connected:
             self._node.ask(link.key, Bye(link.theirs, why))

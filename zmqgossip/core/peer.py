@@ -141,6 +141,15 @@ class PeerEngine:
             self.presence.on_disconnected(key, now)
         self.farewell.unreachable(key)
 
+    def on_not_opened(self, key: int, now: float) -> None:
+        """The body had no socket left, or no way to that address: nobody else is to blame."""
+        link = self.view.by_key(key)
+        if link is None:
+            self.on_disconnected(key, now)
+        else:
+            link.connected = False
+            self.overlay.on_not_opened(link, now)
+
     def on_subscription(self, topic: bytes, now: float) -> None:
         """A topic appeared at the XPUB. Only link topics mean something."""
         parsed = parse_link_topic(topic)
@@ -197,7 +206,7 @@ class PeerEngine:
             case Leave():
                 self._on_leave(body, route, exchange, now)
             case Check():
-                self.node.answer(route, Checked(self.me, body.nonce), exchange)
+                self.node.answer(route, Checked(self.me, body.nonce, self.presence.has_ticket(body.ticket)), exchange)
                 self.counters.add("checks.answered")
             case _:
                 self.counters.add("refused.unexpected")
@@ -350,7 +359,9 @@ class PeerEngine:
             case overlay.REOPEN if link is not None:
                 self.overlay.reopen(link)
             case overlay.LINK_DUE if link is not None:
-                self.membership.lose(link, "left" if link.leaving else "did not come up in time", now)
+                self.membership.lose(link, "did not come up in time", now)
+            case overlay.LEAVING_DUE if link is not None:
+                self.membership.lose(link, "left", now)
             case overlay.REDIAL:
                 self.overlay.fill(self.me, now)
             case overlay.READY_DUE:

@@ -29,13 +29,11 @@ from zmqgossip.core.messages import (
 )
 from zmqgossip.core.node import Node
 from zmqgossip.core.types import FIRST_ID, Endpoint, Member, PeerRecord
-from zmqgossip.core.wire import NONCE_BYTES
 
 SEED_DUE = "seed due"
 SEED_RETRY = "seed retry"
 RENEW = "presence"
 ASK = "ask seeds"
-NO_TICKET = bytes(NONCE_BYTES)
 QUEUE_MAX = 64
 """Bodies that wait for one seed's connection: more reports than neighbours are only made when everything fails at once."""
 
@@ -59,11 +57,11 @@ class Contact:
 
     place: int
     seed: Endpoint
+    ticket: bytes
     chosen: bool = False
     key: int = 0
     connected: bool = False
     standing: Standing = Standing.IDLE
-    ticket: bytes = NO_TICKET
     told: PeerRecord | None = None  # the record that it was last sent
     failures: int = 0
     wrong_cluster: bool = False
@@ -91,7 +89,7 @@ class Presence:
     def __init__(self, node: Node, seeds: Sequence[Endpoint], members: Members) -> None:
         self._node = node
         self._members = members
-        self._contacts = [Contact(place, seed) for place, seed in enumerate(seeds)]
+        self._contacts = [Contact(place, seed, node.nonce()) for place, seed in enumerate(seeds)]
         self._by_key: dict[int, Contact] = {}
         self._told_no_seed = False
         self._leaving = False
@@ -105,6 +103,10 @@ class Presence:
 
     def knows(self, key: int) -> bool:
         return key in self._by_key
+
+    def has_ticket(self, ticket: bytes) -> bool:
+        """Whether this peer has registered somewhere with that ticket."""
+        return any(contact.ticket == ticket for contact in self._contacts)
 
     @property
     def listed_count(self) -> int:
@@ -145,7 +147,7 @@ class Presence:
     def _register(self, me: PeerRecord, contact: Contact, now: float) -> None:
         contact.standing = Standing.ASKED
         contact.told = me
-        self._ask(contact, Register(me))
+        self._ask(contact, Register(me, contact.ticket))
         self._node.timers.set((SEED_DUE, contact.key), now + self._node.config.seed_timeout_s)
 
     def on_disconnected(self, key: int, now: float) -> None:
@@ -180,13 +182,11 @@ class Presence:
 
     def _nobody_left(self) -> None:
         """Every configured seed was tried, and none answers now."""
-        if self._told_no_seed:
-            return
-        self._told_no_seed = True
         foreign = [contact.seed for contact in self._contacts if contact.wrong_cluster]
         if foreign and not any(contact.answered for contact in self._contacts):
             self._node.outbox.event(WrongCluster(foreign[0], fatal=True))
-        else:
+        elif not self._told_no_seed:
+            self._told_no_seed = True
             self._node.outbox.event(NoSeed(tuple(contact.seed for contact in self._contacts)))
 
     def _substitute(self, now: float) -> None:
@@ -219,6 +219,7 @@ class Presence:
                 heard = self._on_registered(me, contact, body, links_count, now)
             case Present():
                 self._node.timers.cancel((SEED_DUE, key))
+                contact.standing = Standing.LISTED
                 heard = body.sample
             case Listed():
                 contact.list_after = body.members[-1].record.id if body.more and body.members else FIRST_ID
@@ -234,7 +235,6 @@ class Presence:
 
     def _on_registered(self, me: PeerRecord, contact: Contact, body: Registered, links_count: int, now: float) -> Sequence[Member]:
         self._node.timers.cancel((SEED_DUE, contact.key))
-        contact.ticket = body.ticket
         if body.listed and contact.standing is not Standing.LISTED:
             contact.standing = Standing.LISTED
             self._node.outbox.event(SeedAccepted(contact.seed, body.total))
@@ -267,7 +267,7 @@ class Presence:
     def renew(self, me: PeerRecord, contact_key: int, links_count: int, now: float) -> None:
         """Renews the lease at one seed; registers again where an earlier attempt came to nothing."""
         contact = self._by_key[contact_key]
-        if contact.ticket == NO_TICKET:
+        if contact.standing is Standing.ASKED:  # an earlier attempt came to nothing
             self._register(me, contact, now)
         else:
             contact.told = me
@@ -290,7 +290,6 @@ class Presence:
         if contact is None or not contact.chosen or self._leaving:
             return
         if contact.standing is Standing.ASKED and contact.told is not None and me.order <= contact.told.order:
-            contact.ticket = NO_TICKET
             self._node.timers.cancel((SEED_DUE, key))
             self._renew_later(contact, now)
         else:

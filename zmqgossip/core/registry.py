@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from dataclasses import dataclass
+from heapq import nsmallest
 from random import Random
 
 from zmqgossip.core.members import Members
@@ -126,7 +127,7 @@ class Registry:
 
     def page_of_gone(self, after: PeerId, limit: int) -> tuple[list[Member], bool]:
         """The same of the tombstones."""
-        gone = sorted((member for member in self._gone.tombstones() if member.record.id > after), key=_member_id)
+        gone = nsmallest(limit + 1, (member for member in self._gone.tombstones() if member.record.id > after), key=_member_id)
         return gone[:limit], len(gone) > limit
 
     def gone_since(self, wall: float, limit: int) -> list[Member]:

@@ -96,6 +96,10 @@ class SeedEngine:
     def on_disconnected(self, key: int, now: float) -> None:
         self._visited(self.visits.on_disconnected(key), now)
 
+    def on_not_opened(self, key: int, now: float) -> None:
+        """The body had no socket left for a visit."""
+        self._visited(self.visits.on_not_opened(key), now)
+
     def on_reply(self, key: int, frame: bytes, now: float) -> None:
         if not self.visits.knows(key):
             self.counters.add("dropped.visit_over")
@@ -163,16 +167,16 @@ class SeedEngine:
             self.node.answer(route, UnknownPeer(grave.record.epoch, grave.record.revision), exchange)
             return
         entry = self.registry.get(record.id)
-        if entry is not None and entry.record.epoch == record.epoch:
+        if entry is not None and entry.record.epoch == record.epoch and entry.ticket == body.ticket:
             self.registry.update(entry, record, now)
-            self._answer_registered(route, entry.ticket, body, exchange, listed=True)
+            self._answer_registered(route, body, exchange, listed=True)
             return
         dial = self.dialback.request(body, route, exchange, now)
         if dial is None:
             busy = NotListed(Why.BUSY, record.host, record.port, "too many registrations wait; try again later")
             self._not_listed(route, body, exchange, busy)
         else:
-            self._answer_registered(route, dial.ticket, body, exchange, listed=False)
+            self._answer_registered(route, body, exchange, listed=False)
 
     def _refusal(self, body: Register, address: str, now: float) -> NotListed | None:
         """Why a registration is refused before anything is dialled."""
@@ -185,6 +189,10 @@ class SeedEngine:
         entry = self.registry.get(record.id)
         if entry is not None and entry.record.epoch == record.epoch and entry.record.endpoint != record.endpoint:
             return NotListed(Why.ADDRESS, record.host, record.port, "this id is listed at another address")
+        if entry is not None and entry.record.epoch > record.epoch:
+            return NotListed(Why.EPOCH, record.host, record.port, "this id has started again since")
+        if entry is None and len(self.registry) >= config.members_max:
+            return NotListed(Why.BUSY, record.host, record.port, "the list is full")
         return None
 
     def _not_listed(self, route: Route, body: Register, exchange: int, refusal: NotListed) -> None:
@@ -192,15 +200,15 @@ class SeedEngine:
         self.outbox.event(PeerNotListed(body.record, refusal.why, refusal.text))
         self.node.answer(route, refusal, exchange)
 
-    def _answer_registered(self, route: Route, ticket: bytes, body: Register, exchange: int, *, listed: bool) -> None:
+    def _answer_registered(self, route: Route, body: Register, exchange: int, *, listed: bool) -> None:
         sample = self.registry.sample(self.node.rng, self.node.config.sample_max, body.record.id)
-        self.node.answer(route, Registered(listed, ticket, len(self.registry), sample), exchange)
+        self.node.answer(route, Registered(listed, len(self.registry), sample), exchange)
 
     def _dialled(self, dial: dialback.Dial | None, now: float) -> None:
         """A dial-back is decided: list the peer, or tell it why not."""
         if dial is None:
             return
-        body = Register(dial.record)
+        body = Register(dial.record, dial.ticket)
         if not self.dialback.succeeded(dial):
             self._not_listed(dial.route, body, dial.exchange, self.dialback.reason(dial))
             return
@@ -209,7 +217,7 @@ class SeedEngine:
                 self._remove(old, PeerState.DEAD, "somebody else lives at its address", now)
         self.registry.enter(dial.record, dial.ticket, now)
         self.outbox.event(PeerListed(dial.record, len(self.registry)))
-        self._answer_registered(dial.route, dial.ticket, body, dial.exchange, listed=True)
+        self._answer_registered(dial.route, body, dial.exchange, listed=True)
 
     def _on_presence(self, route: Route, body: Presence, exchange: int, now: float) -> None:
         entry = self.registry.get(body.record.id)

@@ -6,6 +6,7 @@ ports. The rows are tried in this order:
     refused to the seed too, and by a reporter     -> removed at once
     somebody else lives at the address             -> removed at once
     any visit answered                             -> cleared; the reporters' links are at fault
+    the seed had no socket left for a visit        -> held, likewise
     none answered, several unreachable at once     -> held SUSPECT until the lease ends: it may be the seed that is cut off
     none answered                                  -> removed
 """
@@ -51,6 +52,7 @@ class Case:
     visits: int = 0
     answered: int = 0
     silent: int = 0
+    untried: int = 0
     reporters: dict[Route, int] = field(default_factory=dict)  # where from, and the exchange to answer
 
 
@@ -95,7 +97,7 @@ class Verdicts:
         config = self._node.config
         share_s = config.verify_window_s / config.verify_probes
         case.visits += 1
-        self._visits.begin(case.key, case.entry.record, share_s * 0.95, now)
+        self._visits.begin(case.key, case.entry.record, case.entry.ticket, share_s * 0.95, now)
         if case.visits < config.verify_probes:
             self._node.timers.set((VISIT_AGAIN, case.key), now + share_s)
 
@@ -114,6 +116,7 @@ class Verdicts:
         if case is not None:
             case.answered += outcome is Outcome.ANSWERED
             case.silent += outcome is Outcome.SILENT
+            case.untried += outcome is Outcome.UNTRIED
             case.superseded = case.superseded or outcome is Outcome.OTHER
         return case
 
@@ -130,6 +133,8 @@ class Verdicts:
             return None
         if case.answered:
             return case, Decision.CLEARED
+        if case.untried:
+            return case, Decision.HELD
         if not case.refused_here:
             self._unreachable[case.entry.record.id] = now
             if self.unreachable_count(now) >= min(self._node.config.several_accused, max(listed_count, 2)):

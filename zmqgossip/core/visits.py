@@ -18,9 +18,10 @@ VISIT_DUE = "visit due"
 
 class Outcome(Enum):
     ANSWERED = 1
-    OTHER = 2  # somebody answered, and it is not the peer or not its life
+    OTHER = 2  # somebody answered, and it is not the peer, not its life, or not the one that registered
     REFUSED = 3
     SILENT = 4
+    UNTRIED = 5  # this seed had no socket left: that says nothing about the peer
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +31,7 @@ class Visit:
     key: int
     owner: int
     target: PeerRecord
+    ticket: bytes
     nonce: bytes
 
 
@@ -42,8 +44,8 @@ class Visits:
         self._node = node
         self._open: dict[int, Visit] = {}
 
-    def begin(self, owner: int, target: PeerRecord, timeout_s: float, now: float) -> None:
-        visit = Visit(self._node.new_key(), owner, target, self._node.nonce())
+    def begin(self, owner: int, target: PeerRecord, ticket: bytes, timeout_s: float, now: float) -> None:
+        visit = Visit(self._node.new_key(), owner, target, ticket, self._node.nonce())
         self._open[visit.key] = visit
         self._node.outbox.open(visit.key, target.endpoint)
         self._node.timers.set((VISIT_DUE, visit.key), now + timeout_s)
@@ -55,7 +57,7 @@ class Visits:
     def on_connected(self, key: int) -> None:
         visit = self._open.get(key)
         if visit is not None:
-            self._node.ask(key, Check(visit.nonce))
+            self._node.ask(key, Check(visit.nonce, visit.ticket))
 
     def on_checked(self, key: int, body: Checked) -> tuple[int, Outcome] | None:
         """Somebody answered: the owner of the visit and what was found. None for an answer to something else."""
@@ -64,12 +66,16 @@ class Visits:
             self._node.counters.add("visits.stale")
             return None
         target = visit.target
-        same = body.record.id == target.id and body.record.epoch == target.epoch and body.record.publish == target.publish
+        same = body.mine and body.record.id == target.id and body.record.epoch == target.epoch and body.record.publish == target.publish
         return self._end(visit), Outcome.ANSWERED if same else Outcome.OTHER
 
     def on_disconnected(self, key: int) -> tuple[int, Outcome] | None:
         visit = self._open.get(key)
         return None if visit is None else (self._end(visit), Outcome.REFUSED)
+
+    def on_not_opened(self, key: int) -> tuple[int, Outcome] | None:
+        visit = self._open.get(key)
+        return None if visit is None else (self._end(visit), Outcome.UNTRIED)
 
     def due(self, key: int) -> tuple[int, Outcome] | None:
         visit = self._open.get(key)

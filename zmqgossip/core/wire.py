@@ -33,7 +33,7 @@ import msgspec
 
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.messages import BODIES, Body, Code, Message, Messages, Notice
-from zmqgossip.core.types import FIRST_ID, ID_BYTES, U64_MAX, PeerId, PeerRecord, is_unicast_host
+from zmqgossip.core.types import FIRST_ID, ID_BYTES, U64_MAX, PeerId, PeerRecord, is_numeric_host, is_unicast_host
 
 MAGIC = b"ZG"
 MAJOR = 1
@@ -262,6 +262,9 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], body: memoryview) -> T:
 def _validate(body: Body) -> None:
     if getattr(body, "revision", 0) > REVISION_MAX or getattr(body, "epoch", 0) > U64_MAX:
         raise WireError("field", "revision or epoch")
+    host = getattr(body, "host", None)
+    if host is not None and not is_numeric_host(host):
+        raise WireError("field", "host")
     record = getattr(body, "record", None) or getattr(body, "target", None)
     if isinstance(record, PeerRecord):
         _validate_record(record)

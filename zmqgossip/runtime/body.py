@@ -56,6 +56,7 @@ class Body:
         self._spoke: dict[int, None] = {}  # descriptors of connections that have sent a valid frame
         self._monitors = [sockets.listener_monitor(router)]
         self._wall_checked_at = 0.0
+        self._later: list[Callable[[float], None]] = []  # what the engine is told in the next turn
         loop.watch(router, self._drain_router, control=True)
         loop.watch(self._monitors[0], self._drain_router_monitor, control=True)
         if xpub is not None:
@@ -79,6 +80,8 @@ class Body:
 
     @property
     def next_deadline(self) -> float | None:
+        if self._later:
+            return 0.0
         deadlines = [due for due in (self.engine.next_deadline, self._knocker.next_deadline) if due is not None]
         return min(deadlines) if deadlines else None
 
@@ -88,13 +91,17 @@ class Body:
             self._wall_checked_at = now
             self.engine.node.wall_offset = time.time() - now
         self._knocker.expire(now)
+        later, self._later = self._later, []
+        for tell in later:
+            tell(now)
+            self.flush(now)
         due = self.engine.next_deadline
         if due is not None and due <= now:
             self.engine.on_timers(now)
         self.flush(now)
 
     def flush(self, now: float) -> None:
-        """Executes the outbox. An effect may cause new ones (a connect that is refused at once): they follow."""
+        """Executes the outbox. What an effect causes at once (a connect that is refused) is told in the next turn."""
         while effects := self.engine.outbox.drain():
             for kind, *arguments in effects:
                 self._effects[kind](now, *arguments)
@@ -177,7 +184,9 @@ class Body:
         line = self._lines.get(key)
         while line is not None and (read := sockets.read_monitor(line.monitor)) is not None:
             if read[0] != zmq.Event.HANDSHAKE_SUCCEEDED:
-                self._drain_dealer(key, now)  # what came before the end is still read
+                self._drain_dealer(key, now)
+                if self._lines.get(key) is not line:  # a frame that was still there has ended it, or begun it anew
+                    return
                 self._close_line(key)
                 self.engine.on_disconnected(key, now)
             elif not line.up:
@@ -203,8 +212,7 @@ class Body:
             self.flush(now)
 
     def _knocked(self, key: int, results: Sequence[Knock], now: float) -> None:
-        self.engine.on_knock(key, results, now)
-        self.flush(now)
+        self._later.append(lambda at: self.engine.on_knock(key, results, at))
 
     # -- engine to sockets ------------------------------------------------------------------------------------------------
 
@@ -247,7 +255,7 @@ class Body:
             dealer, monitor = sockets.dealer(self._loop.context, endpoint)
         except zmq.ZMQError:  # no socket or descriptor left, or an address that this machine cannot connect to
             self.engine.counters.add("dropped.no_socket")
-            self.engine.on_disconnected(key, now)
+            self._later.append(lambda at: self.engine.on_not_opened(key, at))
             return
         self._lines[key] = _Line(dealer, monitor)
         self._loop.watch(dealer, lambda at: self._drain_dealer(key, at), control=True)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 Handler = Callable[[float], None]
 Call = tuple[Callable[[], Any], "Future[Any] | None"]
 STOP_TIMEOUT_S = 2.0
+SOCKETS_MAX = 16_384
+"""Of one context; 1,023 by default, which a few engines with their DEALERs and monitors could use up."""
 
 
 class Loop:
@@ -41,6 +43,7 @@ class Loop:
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._failed = failed
         self.context: Context = zmq.Context()
+        self.context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
         self._poller = zmq.Poller()
         self._handlers: dict[Any, tuple[bool, Handler]] = {}  # socket or descriptor: is it control, and what reads it
         self._bodies: list[Body] = []
@@ -143,8 +146,10 @@ class Loop:
             self._failed(error)
         finally:
             self._running = False
-            self._close()
-            self._refuse_calls()
+            try:
+                self._close()
+            finally:
+                self._refuse_calls()
 
     def _make_calls(self) -> None:
         while self._calls:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.events import Event
+from zmqgossip.core.events import Event, ProbeReceived, ReplyReceived
 from zmqgossip.core.messages import Messages
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.peer import PeerEngine
@@ -26,7 +26,9 @@ from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.loop import Loop
 
 QUEUE_MAX = 100_000
-"""Items that wait for the user. A user who stops taking must not fill the memory; what is dropped then is counted."""
+"""Items that wait for the user; ten times as many where the loss of an event would leave a wrong picture."""
+QUEUE_BYTES_MAX = 64 * 1024 * 1024
+"""Segments that wait for the user. A user who stops taking must not fill the memory; what is dropped then is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,24 @@ class _Outlet:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[tuple[float, Event | Segment, Endpoint | None] | BaseException | None] = queue.SimpleQueue()
+        self._bytes_put = 0  # written by the loop's thread only
+        self._bytes_taken = 0  # by the user's only: their difference waits
         self.dropped_count = 0
         self.refused_count = 0
 
     def put(self, at: float, item: Event | Segment, where: Endpoint | None) -> None:
-        if self._queue.qsize() >= QUEUE_MAX:
+        if self._is_full(item):
             self.dropped_count += 1
-        else:
-            self._queue.put((at, item, where))
+            return
+        if isinstance(item, Segment):
+            self._bytes_put += len(item.frame)
+        self._queue.put((at, item, where))
+
+    def _is_full(self, item: Event | Segment) -> bool:
+        waiting = self._queue.qsize()
+        if isinstance(item, (Segment, ProbeReceived, ReplyReceived)):
+            return waiting >= QUEUE_MAX or self._bytes_put - self._bytes_taken > QUEUE_BYTES_MAX
+        return waiting >= 10 * QUEUE_MAX
 
     def wake(self) -> None:
         """Makes a waiting `take` return None; may be called from a signal handler."""
@@ -91,6 +103,7 @@ class _Outlet:
         at, item, where = taken
         if isinstance(item, Event):
             return Item(at, item, where)
+        self._bytes_taken += len(item.frame)
         try:
             messages = decode_messages(item.frame, item.header)
         except WireError:

@@ -53,7 +53,11 @@ class _Asker:
 
     def ask(self, after: PeerId) -> None:
         self.answer.pages_asked += 1
-        self.socket.send(self._codec.encode(List(after, PAGE, self._in_tombstones), self.answer.pages_asked))
+        try:
+            frame = self._codec.encode(List(after, PAGE, self._in_tombstones), self.answer.pages_asked)
+            self.socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            self.answer.failed = "the connection dropped"
 
     def on_monitor(self) -> None:
         while (read := sockets.read_monitor(self.monitor)) is not None:

@@ -7,7 +7,9 @@ Text that came from a remote is escaped, so that nobody can move the reader's cu
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,12 +30,33 @@ def open_log(console: TextIO | None, file: Path | None) -> None:
     """Sends lines to `console` and appends them to `file`, each flushed at once. Raises CannotWrite."""
     logger.remove()
     if console is not None:
-        logger.add(console, format="{message}", level="INFO")
+        logger.add(_Sink(console, "the console"), format="{message}", level="INFO", catch=False)
     if file is not None:
         try:
-            logger.add(file, format="{message}", level="INFO", mode="a", encoding="utf-8", buffering=1)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            stream = file.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise CannotWrite(str(file), error.strerror or str(error)) from None
+        logger.add(_Sink(stream, str(file)), format="{message}", level="INFO", catch=False)
+
+
+class _Sink:
+    """Where lines go, until it cannot be written any more: then one line on stderr, and the node goes on without it."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream: TextIO | None = stream
+        self._name = name
+
+    def __call__(self, line: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except OSError as error:
+            self._stream = None
+            with suppress(OSError):
+                sys.stderr.write(f"zmqgossip: cannot write to {self._name} any more: {error.strerror}; going on without\n")
 
 
 def write(line: str) -> None:
