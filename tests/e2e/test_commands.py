@@ -115,6 +115,45 @@ def test_a_peer_whose_console_is_read_by_nobody_ends_within_a_second(tmp_path: P
             peer.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("command", ["peer", "seed"])
+def test_a_signal_right_behind_the_banner_is_heard(tmp_path: Path, command: str, number: int) -> None:
+    with Network(tmp_path) as network:
+        for _ in range(3):
+            node = network.start_seed() if command == "seed" else network.start_peer()
+            wait_for(lambda node=node: "zmqgossip" in node.stderr.read_text(), what="the first line of the banner")  # type: ignore[misc]
+            assert_ends_well(node, number)
+
+
+def test_a_node_whose_console_goes_away_says_so_once_and_goes_on(tmp_path: Path) -> None:
+    with Network(tmp_path) as network:
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-m", "zmqgossip", "seed", "--profile", "lan"]
+        with (tmp_path / "talk").open("wb") as talk:
+            seed = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=writer, stderr=talk)
+        os.close(writer)
+        try:
+            peer = network.start_peer("--messages", "0")
+            wait_for(lambda: "listed by seed" in peer.text(), what="a peer joins")
+            assert (tmp_path / "talk").read_text().count("cannot write to the console any more") == 1
+            assert "Traceback" not in (tmp_path / "talk").read_text()
+            assert f"listed {peer.endpoint}" in (tmp_path / "output_seed.txt").read_text()
+            seed.send_signal(signal.SIGTERM)
+            assert seed.wait(5) == 0
+        finally:
+            seed.kill()
+            seed.wait()
+
+
+def test_a_peer_without_a_standard_input_runs(tmp_path: Path) -> None:
+    with Network(tmp_path) as network:
+        network.start_seed()
+        peer = network.start_peer(preexec_fn=lambda: os.close(0))
+        wait_for(lambda: "listed by seed" in peer.text(), what="it joins")
+        assert_ends_well(peer, signal.SIGTERM)
+
+
 def test_output_files_hold_the_lines_of_the_base_protocol(tmp_path: Path) -> None:
     with Network(tmp_path) as network:
         network.start_seed()
