@@ -1,0 +1,31 @@
+"""Patterns of topics: dot-separated tokens, where `*` stands for one token and `>` for one or more at the end."""
+
+from __future__ import annotations
+
+from zmqgossip.core.errors import ConfigError
+
+ONE = "*"
+REST = ">"
+EVERYTHING = REST
+
+
+def parse_pattern(pattern: str) -> tuple[str, ...]:
+    """The tokens of a pattern. Raises ConfigError for an empty token, or a `>` that is not the last."""
+    tokens = tuple(pattern.split("."))
+    if "" in tokens:
+        raise ConfigError(f"pattern {pattern!r} has an empty token; write tokens between dots, as in prices.*")
+    if REST in tokens[:-1]:
+        raise ConfigError(f"pattern {pattern!r} goes on behind '>'; that stands for all the rest and must be last")
+    return tokens
+
+
+def matches(tokens: tuple[str, ...], topic: str) -> bool:
+    """Whether a topic fits the tokens of a pattern."""
+    parts = topic.split(".")
+    if tokens[-1] == REST:
+        if len(parts) < len(tokens):
+            return False
+        tokens = tokens[:-1]
+    elif len(parts) != len(tokens):
+        return False
+    return all(token in (ONE, part) for token, part in zip(tokens, parts, strict=False))

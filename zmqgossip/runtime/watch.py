@@ -1,0 +1,156 @@
+"""Watching: a SUB on a peer's publishing socket, and nothing else. It changes nothing at the peer and slows nobody.
+
+What passes at one peer is everything, once: each segment is published there once, its own and those that it passes on. A watcher
+that is too slow misses segments, because ZeroMQ drops them at the peer for this subscriber alone; the numbers tell how many.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import zmq
+
+from zmqgossip.core.counters import Counters
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.messages import Check, Checked, Message, Notice
+from zmqgossip.core.streams import Streams
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
+from zmqgossip.core.wire import FLAG_MEMBERSHIP, NONCE_BYTES, TOPIC_GOSSIP, Codec, cluster_hash, decode_messages, decode_notices
+from zmqgossip.runtime import sockets
+
+STREAMS_MAX = 10_000
+RANGES_MAX = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One application message that passed.
+
+    Attributes:
+        code: 1133 if the watched peer made it, 1155 if it passed it on.
+        origin: who made it.
+        number: its msg_count.
+    """
+
+    code: int
+    origin: Endpoint
+    number: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One membership change that passed, and the id of who announced it."""
+
+    origin: PeerId
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Segments did not get here; `count` more than before, `total` by now."""
+
+    count: int
+    total: int
+
+
+class Watch:
+    """An open watch. Use it from one thread, and close it there.
+
+    Attributes:
+        counters: frames that were refused, by reason.
+        missed: segments that did not get here.
+    """
+
+    def __init__(self, publishing: Endpoint, cluster: str) -> None:
+        self.counters = Counters()
+        self.missed = 0
+        self._codec = Codec(cluster_hash(cluster))
+        self._streams = Streams(STREAMS_MAX, RANGES_MAX)
+        self._context: sockets.Context = zmq.Context()
+        self._socket = sockets.sub(self._context, publishing, [TOPIC_GOSSIP])
+
+    def take(self, timeout_s: float) -> Iterator[Seen | Heard | Missed]:
+        """What one frame brought; nothing when none comes in time."""
+        if not self._socket.poll(max(0, int(timeout_s * 1000))):
+            return
+        frame = self._socket.recv()
+        try:
+            yield from self._read(frame)
+        except WireError as error:
+            self.counters.add(f"refused.{error.reason}")
+
+    def _read(self, frame: bytes) -> Iterator[Seen | Heard | Missed]:
+        header = self._codec.decode_segment(frame)
+        stream = self._streams.of(header.origin, header.epoch)
+        before = stream.missing
+        if not stream.add(header.number):
+            self.counters.add("duplicates")
+            return
+        if stream.missing != before:
+            self.missed += stream.missing - before
+            yield Missed(stream.missing - before, self.missed)
+        if header.flags & FLAG_MEMBERSHIP:
+            yield from (Heard(header.origin, notice) for notice in decode_notices(frame, header))
+            return
+        body = decode_messages(frame, header)
+        origin = Endpoint(body.host, body.port)
+        for place, message in enumerate(body.messages):
+            yield Seen(header.code, origin, body.first + place, message)
+
+    def close(self) -> None:
+        """Ends the socket and its context."""
+        self._socket.close(0)
+        self._context.term()
+
+
+def who_lives_at(endpoint: Endpoint, cluster: str, timeout_s: float) -> PeerRecord | None:
+    """Asks a peer's ROUTER who it is; None when nobody of that cluster answers in time."""
+    context: sockets.Context = zmq.Context()
+    codec = Codec(cluster_hash(cluster))
+    nonce = random.SystemRandom().randbytes(NONCE_BYTES)
+    socket, monitor = sockets.dealer(context, endpoint)
+    try:
+        return _ask(socket, monitor, codec, nonce, time.monotonic() + timeout_s)
+    finally:
+        sockets.close(socket, monitor)
+        context.destroy(linger=0)
+
+
+def _ask(socket: sockets.Socket, monitor: sockets.Socket, codec: Codec, nonce: bytes, until: float) -> PeerRecord | None:
+    poller = zmq.Poller()
+    poller.register(socket, zmq.POLLIN)
+    poller.register(monitor, zmq.POLLIN)
+    while (left := until - time.monotonic()) > 0:
+        for source, _ in poller.poll(int(left * 1000) + 1):
+            if source is monitor:
+                if not _on_monitor(socket, monitor, codec.encode(Check(nonce, bytes(NONCE_BYTES)))):
+                    return None
+            elif (record := _record(codec, socket.recv_multipart(), nonce)) is not None:
+                return record
+    return None
+
+
+def _on_monitor(socket: sockets.Socket, monitor: sockets.Socket, question: bytes) -> bool:
+    """Asks when the connection stands; false when there is none."""
+    read = sockets.read_monitor(monitor)
+    if read is None:
+        return True
+    if read[0] != zmq.Event.HANDSHAKE_SUCCEEDED:
+        return False
+    try:
+        socket.send(question, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True
+
+
+def _record(codec: Codec, parts: Sequence[bytes], nonce: bytes) -> PeerRecord | None:
+    try:
+        body, _ = codec.decode(parts[0])
+    except WireError:
+        return None
+    return body.record if isinstance(body, Checked) and body.nonce == nonce else None
