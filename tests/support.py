@@ -43,12 +43,12 @@ def free_ports(count: int) -> list[int]:
 class Process:
     """A command of zmqgossip, its output in files."""
 
-    def __init__(self, directory: Path, name: str, arguments: Sequence[str], **options: Any) -> None:
+    def __init__(self, directory: Path, name: str, arguments: Sequence[str], prefix: Sequence[str] = (), **options: Any) -> None:
         self.name = name
         self.stdout = directory / f"{name}.stdout"
         self.stderr = directory / f"{name}.stderr"
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
-            command = [sys.executable, "-m", "zmqgossip", *arguments]
+            command = [*prefix, sys.executable, "-m", "zmqgossip", *arguments]
             self.popen = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options)
 
     def send(self, number: int) -> None:
