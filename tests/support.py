@@ -18,7 +18,7 @@ T = TypeVar("T")
 LINE = re.compile(
     r"^<(?P<code>1133|1155)> <(?P<port>\d+)> <(?P<timestamp>\d+\.\d{6})> <(?P<count>\d+)> from (?P<brought>\S+) origin (?P<origin>\S+)$"
 )
-READY = re.compile(r"^(?P<at>\S+) ready, \d+ links up$", re.MULTILINE)
+READY = re.compile(r"^(?P<at>\S+) ready, \d+ links? up$", re.MULTILINE)
 NEIGHBOURS = re.compile(r"^\S+ neighbours \d+: (?P<list>.*)$", re.MULTILINE)
 
 

@@ -20,7 +20,7 @@ Key: TypeAlias = tuple[str, int, int]
 """What makes a message one and the same everywhere: origin, time stamp, msg_count. A restarted origin counts from 1 again."""
 
 _MESSAGE = re.compile(r"<(?:1133|1155)> <\d+> <(\d+)\.(\d{6})> <(\d+)> from (\S+) origin (\S+)")
-_READY = re.compile(r"(\S+) ready, \d+ links up")
+_READY = re.compile(r"(\S+) ready, \d+ links? up")
 _DEAD_REPORT = re.compile(r"\S+ seed \S+ dead report of (\S+) by (\S+) \((\w+), \d+ misses\)")
 _LEAVE = re.compile(r"\S+ seed (\S+) leave of (\S+), \d+ peers")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

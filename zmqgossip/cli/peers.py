@@ -77,6 +77,8 @@ def _row(listing: Listing) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
+    from zmqgossip.runtime.report import counted
+
     marked = sys.stdout.isatty()
     for row in rows:
         mark = f"{_MARKS[row['state']]} " if marked else ""
@@ -84,4 +86,4 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         ready = "ready" if row["ready"] else "joining"
         print(f"{mark}{row['state']:<7} {address:<21} {ready:<7} id {row['id'][:8]} since {row['since']} seeds {row['seeds']}")
     if marked:
-        print(f"{len(rows)} peers")
+        print(counted(len(rows), "peer"))

@@ -107,8 +107,13 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 link`, `2 links`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _accepted(event: events.SeedAccepted) -> str:
-    return f"listed by seed {event.seed}, {event.total} peers there"
+    return f"listed by seed {event.seed}, {counted(event.total, 'peer')} there"
 
 
 def _no_seed(event: events.NoSeed) -> str:
@@ -163,17 +168,17 @@ _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.NeighbourReported: _reported,
     events.VerdictHeard: _verdict,
     events.Refuted: lambda event: f"this peer was called dead; it lives, revision {event.revision}",
-    events.Ready: lambda event: f"ready, {event.links} links up",
+    events.Ready: lambda event: f"ready, {counted(event.links, 'link')} up",
     events.Left: lambda event: f"left the network: {event.heard} of {event.told} neighbours and seeds confirmed it",
     events.Connected: lambda event: f"connection from {event.address}",
     events.RegistrationReceived: lambda event: f"registration of {event.peer} from {event.address}",
-    events.PeerListed: lambda event: f"listed {event.peer}, {event.total} peers",
+    events.PeerListed: lambda event: f"listed {event.peer}, {counted(event.total, 'peer')}",
     events.PeerNotListed: _not_listed,
     events.DeadReportReceived: _dead_report,
     events.PeerCleared: lambda event: f"cleared {event.peer}: {event.answered} of {event.asked} probes answered",
     events.PeerHeld: lambda event: f"held {event.peer} suspect: {event.unreachable} unreachable at once, waiting for its lease",
-    events.PeerRemoved: lambda event: f"removed {event.peer}: {event.why}, {event.total} peers",
-    events.LeaveReceived: lambda event: f"leave of {event.peer}, {event.total} peers",
+    events.PeerRemoved: lambda event: f"removed {event.peer}: {event.why}, {counted(event.total, 'peer')}",
+    events.LeaveReceived: lambda event: f"leave of {event.peer}, {counted(event.total, 'peer')}",
 }
 
 
