@@ -37,6 +37,7 @@ def monitor(
     """Watch the gossip that passes at a peer. Changes nothing there and slows nobody. Ctrl-C ends it."""
     from zmqgossip.cli.running import Stop, say
     from zmqgossip.core.topics import parse_pattern
+    from zmqgossip.runtime.report import summary
     from zmqgossip.runtime.watch import Watch
     from zmqgossip.settings import load
 
@@ -52,6 +53,8 @@ def monitor(
             watch.close()
         if watch.missed:
             say(f"missed {watch.missed} segments")
+        if refused := watch.counters.as_dict():
+            say(summary(refused))
 
 
 def _find(target: str | None, settings: Settings) -> tuple[str, Endpoint]:

@@ -14,8 +14,6 @@ import typer
 from zmqgossip.cli.options import ConfigOption, HostOption, LogDirOption, PortOption, ProfileOption, QuietOption, port as parse_port
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from zmqgossip.cli.running import Stop
     from zmqgossip.core.types import Endpoint, PeerId
     from zmqgossip.runtime.node import Item, Peer
@@ -46,6 +44,7 @@ def peer(
 ) -> None:
     """Run a peer: join through the seeds, link with 4 neighbours, gossip. What is typed is published. Ctrl-C leaves."""
     from zmqgossip.cli.running import Stop
+    from zmqgossip.runtime import report
     from zmqgossip.settings import load, resolve_host
 
     if port is None:
@@ -58,7 +57,7 @@ def peer(
         stop.wake = node.wake
         try:
             log = settings.log_dir / f"output_{node.me.port}.txt"
-            _open_log(log, quiet)
+            report.open_log(None if quiet else sys.stdout, log)
             _banner(settings, node, bound_host, str(log), quiet)
             _Run(node, messages, every, after).run(stop)
         finally:
@@ -69,15 +68,15 @@ def _bind(settings: Settings, host: str, port: int, publish_port: int, announced
     from zmqgossip.runtime.node import Peer
     from zmqgossip.settings import resolve
 
-    seeds = resolve(settings.seeds)
-    options = {"host": host, "port": port, "publish_port": publish_port, "announce": announced}
-    return Peer(seeds, settings.cluster, config=settings.protocol, **options)  # type: ignore[arg-type]
-
-
-def _open_log(log: Path, quiet: bool) -> None:
-    from zmqgossip.runtime import report
-
-    report.open_log(None if quiet else sys.stdout, log)
+    return Peer(
+        resolve(settings.seeds),
+        settings.cluster,
+        host=host,
+        port=port,
+        publish_port=publish_port,
+        announce=announced,
+        config=settings.protocol,
+    )
 
 
 def _ask_port() -> int:

@@ -1,0 +1,106 @@
+"""What a node does when it has nothing left: no socket, no room for the user's items, a watcher that is too slow."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import zmq
+
+from tests.support import wait_for
+from zmqgossip.core.config import LAN
+from zmqgossip.core.events import Left, SeedAccepted
+from zmqgossip.core.messages import Message, Messages
+from zmqgossip.core.types import Endpoint
+from zmqgossip.core.wire import Codec, cluster_hash, encode_messages
+from zmqgossip.runtime import node, sockets
+from zmqgossip.runtime.node import Peer, Seeds
+from zmqgossip.runtime.watch import Missed, Seen, Watch
+
+pytestmark = pytest.mark.sockets
+
+
+def happened(peer: Peer, kind: type) -> bool:
+    """Whether an event of that kind comes out, now or soon."""
+    item = peer.take(0.05)
+    return item is not None and isinstance(item.what, kind)
+
+
+def test_a_peer_without_a_socket_left_goes_on_and_joins_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = Seeds([("127.0.0.1", 0)], "test", LAN)
+    peer = Peer(seeds.endpoints, "test", config=LAN)
+    try:
+        with monkeypatch.context() as patch:
+
+            def nothing_left(*_: object) -> None:
+                raise zmq.ZMQError(errno.EMFILE)
+
+            patch.setattr(sockets, "dealer", nothing_left)
+            peer.start()
+            wait_for(lambda: peer.counters().get("dropped.no_socket", 0) >= 2, what="it tried, and tried again")
+        wait_for(lambda: happened(peer, SeedAccepted), what="it is listed")
+    finally:
+        peer.close()
+        seeds.close()
+
+
+def test_a_seed_without_a_socket_left_tells_nobody_that_they_are_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = Seeds([("127.0.0.1", 0)], "test", LAN)
+    peer = Peer(seeds.endpoints, "test", config=LAN)
+    real = sockets.dealer
+
+    def to_seeds_only(context: sockets.Context, endpoint: Endpoint) -> tuple[sockets.Socket, sockets.Socket]:
+        if endpoint == peer.me.endpoint:
+            raise zmq.ZMQError(errno.EMFILE)
+        return real(context, endpoint)
+
+    def tried() -> int:
+        return seeds.counters()[seeds.endpoints[0]].get("dropped.no_socket", 0)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(sockets, "dealer", to_seeds_only)
+            peer.start()
+            wait_for(lambda: tried() > LAN.dial_attempts, what="more attempts than a peer in reach would get")
+        wait_for(lambda: happened(peer, SeedAccepted), what="it is listed after all")
+        assert seeds.counters()[seeds.endpoints[0]].get("registrations.unreachable") is None
+    finally:
+        peer.close()
+        seeds.close()
+
+
+def test_a_user_who_takes_nothing_loses_segments_by_count_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "QUEUE_BYTES_MAX", 5_000)
+    seeds = Seeds([("127.0.0.1", 0)], "test", LAN)
+    peer = Peer(seeds.endpoints, "test", config=LAN)
+    try:
+        peer.start()
+        for _ in range(20):
+            peer.publish("topic", bytes(1_000))
+        assert peer.counters()["dropped.user_queue_full"] >= 14
+        peer.leave()
+        wait_for(lambda: happened(peer, Left), what="the event behind all that was dropped")
+    finally:
+        peer.close()
+        seeds.close()
+
+
+def test_a_watcher_is_told_how_many_segments_it_missed() -> None:
+    context: sockets.Context = zmq.Context()
+    xpub, port = sockets.xpub(context, "127.0.0.1", 0, b"test")
+    watch = Watch(Endpoint("127.0.0.1", port), "test")
+    codec, origin = Codec(cluster_hash("test")), bytes(range(16))
+    try:
+        assert xpub.poll(5_000) and xpub.recv() == b"\x01E"
+        for number in (1, 2, 6):
+            body = encode_messages(Messages("127.0.0.1", 5001, number, [Message(1.0, "topic", b"x")]))
+            xpub.send(codec.encode_segment(origin, 1, number, 1, 0, body))
+        xpub.send(b"E nonsense")
+        seen = [item for _ in range(4) for item in watch.take(5.0)]
+        assert [item.number for item in seen if isinstance(item, Seen)] == [1, 2, 6]
+        assert [item for item in seen if isinstance(item, Missed)] == [Missed(3, 3)]
+        assert watch.counters.as_dict() == {"refused.too_short": 1}
+    finally:
+        watch.close()
+        sockets.close(xpub)
+        context.term()
