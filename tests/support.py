@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -32,11 +33,17 @@ def wait_for(condition: Callable[[], T], timeout_s: float = 15.0, what: str = ""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody holds now. They are all open at once while they are picked, so no two are the same."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that nobody holds now, and that no other process is given when it asks for any free one.
+
+    Whoever binds port 0 or connects gets a port from 32768 up; a port from there could be taken before the seed that it is
+    meant for has started.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_768)
+        with socket.socket() as one:
+            if port not in ports and one.connect_ex(("127.0.0.1", port)) != 0:
+                ports.append(port)
     return ports
 
 
@@ -125,12 +132,20 @@ class Network:
     def __enter__(self) -> Network:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.show()
         for process in self.processes:
             if process.running:
                 process.send(signal.SIGKILL)
         for process in self.processes:
             process.popen.wait(10)
+
+    def show(self) -> None:
+        """What each process did and said last, for the report of a failed test."""
+        for process in self.processes:
+            said = [*process.stdout.read_text().splitlines()[-8:], *process.stderr.read_text().splitlines()[-8:]]
+            print(f"-- {process.name}, exit code {process.popen.poll()}:", *said, sep="\n   ")  # noqa: T201
 
     def add(self, process: T) -> T:
         self.processes.append(process)  # type: ignore[arg-type]

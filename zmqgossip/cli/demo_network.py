@@ -11,6 +11,7 @@ Left to others: how a process begins (`demo_process.py`), what the lines mean (`
 from __future__ import annotations
 
 import json
+import random
 import re
 import signal
 import socket
@@ -30,6 +31,8 @@ from zmqgossip.core.errors import ZmqGossipError
 HOST = "127.0.0.1"
 CLUSTER = "demo"
 SEEDS = 4
+SEED_PORTS = (20_000, 32_768)
+"""Where the ports of the seeds are drawn: Linux gives from 32,768 up to whoever asks for any free one."""
 GRACE_S = 2.0  # a peer leaves within a second; two on a busy machine
 HURRIED_GRACE_S = 0.3  # after Ctrl-C all is to be over within a second
 REAP_S = 0.02
@@ -234,9 +237,12 @@ class Network:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago. Held all at once while choosing, so that no two are the same."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports that were free a moment ago, below those that systems give to whoever asks for any: a peer that starts before the
+    seeds must not be given one of theirs."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randrange(*SEED_PORTS)
+        with socket.socket() as one:
+            if port not in ports and one.connect_ex((HOST, port)) != 0:
+                ports.append(port)
+    return ports
