@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
-from zmqgossip.core.events import Event
+from zmqgossip.core.events import Event, FrameRefused
 from zmqgossip.core.messages import (
     Body,
     Check,
@@ -131,12 +131,14 @@ class Bench:
     Attributes:
         effects: everything that it wanted done, as (when, effect); `forget` empties it.
         open: the DEALERs that stand now: key -> endpoint.
+        refusals: what the user was told of frames that were not taken; it is not among the effects.
     """
 
     def __init__(self, engine: PeerEngine | SeedEngine) -> None:
         self.now = START
         self.effects: list[tuple[float, Effect]] = []
         self.open: dict[int, Endpoint] = {}
+        self.refusals: list[FrameRefused] = []
         self._any = engine
 
     # -- input ------------------------------------------------------------------------------------------------------------
@@ -148,6 +150,9 @@ class Bench:
 
     def drain(self) -> None:
         for effect in self._any.outbox.drain():
+            if effect[0] == outbox.EVENT and isinstance(effect[1], FrameRefused):
+                self.refusals.append(effect[1])
+                continue
             self.effects.append((self.now, effect))
             if effect[0] == outbox.OPEN:
                 self.open[effect[1]] = effect[2]

@@ -24,7 +24,7 @@ from zmqgossip.core import messages as m, outbox
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.events import VersionRefused
+from zmqgossip.core.events import FrameRefused, VersionRefused
 from zmqgossip.core.outbox import Effect, Knock, Outbox
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
@@ -362,19 +362,21 @@ def test_damaged_frames_change_nothing_and_each_is_counted_by_its_reason(make: t
     feed = entry(life, name)
     counters = life.engine.counters
     before, counted_before = picture(life.engine), counters.as_dict()
-    fed = 0
+    fed = told = 0
     for fed, frame in enumerate(damaged_frames(COPIES, seed=20), 1):
         feed(frame, NOW + 1)
         for kind, *rest in life.engine.outbox.drain():
+            told += kind == outbox.EVENT
             if kind == outbox.REPLY:
                 assert name == "on_request"
                 assert CODEC.decode(rest[-1])[0] == m.WrongVersion(1, 0)
             else:
-                assert kind == outbox.EVENT and isinstance(rest[0], VersionRefused)
+                assert kind == outbox.EVENT and isinstance(rest[0], (FrameRefused, VersionRefused))
         if fed % 500 == 0:
             assert picture(life.engine) == before
     assert fed == COPIES
     refused = counters.group("refused")
+    assert told == len(refused), "the user hears of each reason once"
     assert sum(refused.values()) == counters.refused_count == COPIES
     assert {"refused." + reason for reason in refused} | set(counted_before) == set(counters.as_dict())
     assert {"too_short", "magic", "version", "check"} <= set(refused)
@@ -412,7 +414,8 @@ def test_a_segment_whose_mutable_bytes_alone_differ_is_a_true_copy_or_refused_by
                 changed[place] ^= 1 << bit
                 life.engine.on_gossip(life.key, bytes(changed), NOW + 1)
                 copies += 1
-    assert not life.engine.outbox.drain(), "nothing is delivered and nothing passed on"
+    told = [effect[1] for effect in life.engine.outbox.drain()]
+    assert [event.reason for event in told] == ["code"], "nothing is delivered and nothing passed on"
     counters = life.engine.counters
     assert counters.get("refused.code") + counters.get("duplicates.known") == copies == len(SEGMENTS) * 32
     assert counters.get("refused.code") > 0 and counters.get("duplicates.known") > 0

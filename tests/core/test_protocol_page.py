@@ -179,7 +179,7 @@ def test_every_reason_to_refuse_is_on_the_page() -> None:
     """Of the names that are counted under `refused.` none is missing, and none is there that nobody counts."""
     root = Path(wire.__file__).parents[1]
     source = "\n".join(path.read_text(encoding="utf-8") for name in ("core", "runtime") for path in sorted((root / name).glob("*.py")))
-    counted = set(re.findall(r'WireError\("(\w+)"', source)) | set(re.findall(r'"refused\.(\w+)"', source)) | {"topic", "digest"}
+    counted = set(re.findall(r'WireError\("(\w+)"', source)) | set(re.findall(r'refuse\("(\w+)"', source)) | {"topic", "digest", "messages"}
     on_page = {reason for cell, _ in rows("reason", "when") for reason in re.findall(r"`(\w+)`", cell)}
     assert on_page == counted
 

@@ -91,6 +91,14 @@ class VersionRefused(Event, frozen=True):
     ours: str
 
 
+class FrameRefused(Event, frozen=True):
+    """What a remote sent is not taken, for the first time for this reason. From then on it is only counted, as `refused.<reason>`."""
+
+    remote: str
+    reason: str
+    detail: str
+
+
 class RegistrationRefused(Event, frozen=True):
     """A seed will not list this peer."""
 

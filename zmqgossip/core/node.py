@@ -6,10 +6,12 @@ from random import Random
 
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.events import FrameRefused, VersionRefused
 from zmqgossip.core.messages import Body
 from zmqgossip.core.outbox import Outbox, Route
 from zmqgossip.core.timers import Timers
-from zmqgossip.core.wire import NONCE_BYTES, Codec
+from zmqgossip.core.wire import MAJOR, MINOR, NONCE_BYTES, Codec
 
 
 class Node:
@@ -57,3 +59,14 @@ class Node:
 
     def answer(self, route: Route, body: Body, exchange: int) -> None:
         self.outbox.reply(route, self.codec.encode(body, exchange))
+
+    def refuse(self, reason: str, remote: str, detail: str = "") -> None:
+        """Counts what is not taken of a remote, and tells the user of the first of each kind: a flood must not flood the log."""
+        name = f"refused.{reason}"
+        if not self.counters.get(name):
+            ours = f"{MAJOR}.{MINOR}"
+            self.outbox.event(VersionRefused(remote, detail, ours) if reason == "version" else FrameRefused(remote, reason, detail))
+        self.counters.add(name)
+
+    def refuse_frame(self, error: WireError, remote: str) -> None:
+        self.refuse(error.reason, remote, error.detail)

@@ -13,7 +13,6 @@ from zmqgossip.core import accusations, farewell, liveness, overlay, presence
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.events import ProbeReceived, VersionRefused
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.members import Members
 from zmqgossip.core.membership import Membership
@@ -22,27 +21,21 @@ from zmqgossip.core.messages import (
     Bye,
     Check,
     Checked,
-    Evidence,
     Hello,
     Leave,
     LeaveHeard,
-    LinkUp,
     Probe,
-    Refused,
-    Reply,
-    UnknownLink,
     UnknownPeer,
     Verdict,
-    Welcome,
-    Why,
     WrongCluster,
     WrongVersion,
 )
+from zmqgossip.core.neighbours import Neighbours
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
-from zmqgossip.core.types import Endpoint, PeerRecord, PeerState, is_vouched
-from zmqgossip.core.view import Link, LinkState, View
-from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic, parse_link_topic
+from zmqgossip.core.types import Endpoint, PeerRecord, PeerState
+from zmqgossip.core.view import View
+from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
 
 
 class PeerEngine:
@@ -66,6 +59,7 @@ class PeerEngine:
         self.presence = presence.Presence(self.node, seeds, self.members)
         self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
         self.farewell = farewell.Farewell(self.node)
+        self.neighbours = Neighbours(self.node, self.view, self.liveness, self.overlay, self.membership, self.farewell)
 
     @property
     def me(self) -> PeerRecord:
@@ -125,18 +119,14 @@ class PeerEngine:
     def on_connected(self, key: int, now: float) -> None:
         link = self.view.by_key(key)
         if link is not None:
-            self.overlay.on_connected(self.me, link, now)
+            self.neighbours.on_connected(link, now)
         elif self.presence.knows(key):
             self.presence.on_connected(self.me, key, now)
 
     def on_disconnected(self, key: int, now: float) -> None:
         link = self.view.by_key(key)
         if link is not None:
-            dropped = link.connected and link.state is LinkState.UP and not link.leaving
-            if not self.overlay.on_disconnected(link, now):
-                self.overlay.fill(self.me, now)
-            elif dropped:
-                self.liveness.on_disconnected(link, now)
+            self.neighbours.on_disconnected(link, now)
         elif self.presence.knows(key):
             self.presence.on_disconnected(key, now)
         self.farewell.unreachable(key)
@@ -144,25 +134,19 @@ class PeerEngine:
     def on_not_opened(self, key: int, now: float) -> None:
         """The body had no socket left, or no way to that address: nobody else is to blame."""
         link = self.view.by_key(key)
-        if link is None:
-            self.on_disconnected(key, now)
+        if link is not None:
+            self.neighbours.on_not_opened(link, now)
         else:
-            link.connected = False
-            self.overlay.on_not_opened(link, now)
+            self.on_disconnected(key, now)
 
     def on_subscription(self, topic: bytes, now: float) -> None:
-        """A topic appeared at the XPUB. Only link topics mean something."""
-        parsed = parse_link_topic(topic)
-        if parsed is None:
-            return
-        link = self.overlay.on_subscription(*parsed, now)
-        if link is not None:
-            self.membership.link_came_up(link, now)
+        """A topic appeared at the XPUB."""
+        self.neighbours.on_subscription(topic, now)
 
     def on_knock(self, key: int, results: Sequence[Knock], now: float) -> None:
         link = self.view.by_key(key)
         if link is not None:
-            self.membership.judge(link, self.liveness.on_knock(link, results, now), now)
+            self.neighbours.on_knock(link, results, now)
 
     # -- messages ---------------------------------------------------------------------------------------------------------
 
@@ -179,11 +163,11 @@ class PeerEngine:
                 for notice in notices:
                     self.membership.on_notice(origin, notice, now)
             elif frame[:LINK_TOPIC_BYTES] == link_topic(self.me.id, link.theirs):
-                self._on_link_up(link, frame[LINK_TOPIC_BYTES:], now)
+                self.neighbours.on_link_up(link, frame[LINK_TOPIC_BYTES:], now)
             else:
                 raise WireError("topic" if topic != TOPIC_DIGEST else "digest")
         except WireError as error:
-            self._refuse(error, str(link.peer.endpoint))
+            self.node.refuse_frame(error, str(link.peer.endpoint))
             return
         self.liveness.heard(link, now)
 
@@ -192,24 +176,24 @@ class PeerEngine:
         try:
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
-            self._refuse(error, address)
+            self.node.refuse_frame(error, address)
             if error.reason == "version":
                 self.node.answer(route, WrongVersion(MAJOR, MINOR), 0)
             return
         match body:
             case Probe():
-                self._on_probe(body, route, exchange, now)
+                self.neighbours.on_probe(body, route, exchange, now)
             case Hello():
-                self._on_hello(body, route, exchange, address, now)
+                self.neighbours.on_hello(body, route, exchange, address, now)
             case Bye():
-                self._on_bye(body, now)
+                self.neighbours.on_bye(body, now)
             case Leave():
-                self._on_leave(body, route, exchange, now)
+                self.neighbours.on_leave(body, route, exchange, now)
             case Check():
                 self.node.answer(route, Checked(self.me, body.nonce, self.presence.has_ticket(body.ticket)), exchange)
                 self.counters.add("checks.answered")
             case _:
-                self.counters.add("refused.unexpected")
+                self.node.refuse("unexpected", address)
 
     def on_reply(self, key: int, frame: bytes, now: float) -> None:
         """A frame at the DEALER of a link or of a seed."""
@@ -220,32 +204,12 @@ class PeerEngine:
         try:
             body, _ = self.node.codec.decode(frame)
         except WireError as error:
-            self._refuse(error, str(link.peer.endpoint if link is not None else self.presence.seed_of(key)))
+            self.node.refuse_frame(error, str(link.peer.endpoint if link is not None else self.presence.seed_of(key)))
             return
         if link is not None:
-            self._on_neighbours_reply(link, body, now)
+            self.neighbours.on_reply(link, body, now)
         else:
             self._on_seeds_reply(key, body, now)
-
-    def _on_neighbours_reply(self, link: Link, body: Body, now: float) -> None:
-        if isinstance(body, (WrongCluster, WrongVersion)):
-            self.counters.add("refused.unexpected")  # somebody else has come to live at its port
-            return
-        self.liveness.heard(link, now)
-        match body:
-            case Reply():
-                self.liveness.on_reply(link, body)
-            case Welcome():
-                if self.overlay.on_welcome(self.me, link, body):
-                    self.membership.speaks(body.record, now)
-            case Refused():
-                self._on_refused(link, body, now)
-            case UnknownLink() if body.link == link.theirs:
-                self._on_unknown_link(link, body, now)
-            case LeaveHeard():
-                self.farewell.heard(link.key)
-            case _:
-                self.counters.add("refused.unexpected")
 
     def _on_seeds_reply(self, key: int, body: Body, now: float) -> None:
         match body:
@@ -261,74 +225,6 @@ class PeerEngine:
             self.membership.refute(body.epoch, body.revision, now)
             self.presence.on_unknown(self.me, key, now)
         self.overlay.fill(self.me, now)
-
-    # -- neighbours -------------------------------------------------------------------------------------------------------
-
-    def _on_hello(self, body: Hello, route: Route, exchange: int, address: str, now: float) -> None:
-        if not is_vouched(body.record.host, address, self.node.config.advertise_networks):
-            self.node.answer(route, Refused(Why.ADDRESS, 0, 0, []), exchange)
-            self.counters.add("hello.address")
-            return
-        if self.node.is_in_future(body.record.epoch, now):
-            self.node.answer(route, Refused(Why.EPOCH, 0, 0, []), exchange)
-            self.counters.add("hello.epoch")
-            return
-        before = self.view.by_peer(body.record.id)
-        link = self.overlay.on_hello(self.me, body, route, exchange, now)
-        if before is not None and link is not before:
-            self.liveness.forget(before)
-        if link is not None:
-            self.liveness.heard(link, now)
-            self.membership.speaks(body.record, now)
-            self.overlay.fill(self.me, now)
-
-    def _on_probe(self, body: Probe, route: Route, exchange: int, now: float) -> None:
-        link = self.view.by_nonce(body.link)
-        if link is None:
-            self.node.answer(route, UnknownLink(body.link, self.me.id), exchange)
-            self.counters.add("probes.unknown_link")
-            return
-        self.liveness.heard(link, now)
-        self.node.answer(route, Reply(body.timestamp, body.port, self.me.port, body.probe), exchange)
-        self.outbox.event(ProbeReceived(link.peer.endpoint, body.timestamp, body.port))
-
-    def _on_bye(self, body: Bye, now: float) -> None:
-        link = self.view.by_nonce(body.link)
-        if link is not None:
-            link.theirs = b""  # no BYE in return
-            self.membership.lose(link, f"given up by the neighbour: {body.text}", now)
-
-    def _on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
-        self.node.answer(route, LeaveHeard(), exchange)  # also when the news came by gossip first and the link is gone
-        link = self.view.by_nonce(body.ticket)
-        if link is not None and link.peer.id == body.record.id:
-            self.membership.on_leave(link, body.record, body.last, now)
-            self.farewell.heard(link.key)  # who leaves at the same time need not hear of ours
-
-    def _on_unknown_link(self, link: Link, body: UnknownLink, now: float) -> None:
-        if body.id == link.peer.id:
-            self.membership.lose(link, "unknown to the neighbour", now)
-        else:
-            self.membership.judge(link, Evidence.REPLACED, now)
-
-    def _on_refused(self, link: Link, body: Refused, now: float) -> None:
-        if body.why is Why.NOT_ME:
-            self.membership.judge(link, Evidence.REPLACED, now)
-            return
-        self.membership.lose(link, f"refused: {body.why.name.lower()}", now)
-        if body.why is Why.TOMBSTONE:
-            self.membership.refute(body.epoch, body.revision, now)
-        for candidate in body.candidates:
-            self.membership.learn_candidate(candidate, now)
-        self.overlay.fill(self.me, now)
-
-    def _on_link_up(self, link: Link, frame: bytes, now: float) -> None:
-        body, _ = self.node.codec.decode(frame)
-        if not isinstance(body, LinkUp):
-            raise WireError("unexpected")
-        came_up = self.overlay.on_link_up(link, body, now)
-        if came_up is not None:
-            self.membership.link_came_up(came_up, now)
 
     # -- time -------------------------------------------------------------------------------------------------------------
 
@@ -347,21 +243,10 @@ class PeerEngine:
 
     def _on_due(self, name: str, key: int, due: float, now: float) -> None:
         link = self.view.by_key(key)
+        if link is not None:
+            self.neighbours.on_due(name, link, due, now)
+            return
         match name:
-            case liveness.PROBE if link is not None:
-                self.membership.judge(link, self.liveness.probe(self.me, link, due, now), now)
-            case liveness.REPLY_DUE if link is not None:
-                self.membership.judge(link, self.liveness.reply_due(link), now)
-            case liveness.KNOCK_DUE if link is not None:
-                self.liveness.knock(link, now)
-            case overlay.HELLO_DUE if link is not None:
-                self.overlay.hello(self.me, link, now)
-            case overlay.REOPEN if link is not None:
-                self.overlay.reopen(link)
-            case overlay.LINK_DUE if link is not None:
-                self.membership.lose(link, "did not come up in time", now)
-            case overlay.LEAVING_DUE if link is not None:
-                self.membership.lose(link, "left", now)
             case overlay.REDIAL:
                 self.overlay.fill(self.me, now)
             case overlay.READY_DUE:
@@ -379,8 +264,3 @@ class PeerEngine:
                 self.membership.verdict_due(key, now)
             case farewell.LEAVE_DUE:
                 self.farewell.finish()
-
-    def _refuse(self, error: WireError, remote: str) -> None:
-        self.counters.add(f"refused.{error.reason}")
-        if error.reason == "version" and self.counters.get("refused.version") == 1:
-            self.outbox.event(VersionRefused(remote, error.detail, f"{MAJOR}.{MINOR}"))

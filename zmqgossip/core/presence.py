@@ -209,7 +209,7 @@ class Presence:
         """Takes a seed's answer. The members that it lists are given back: what is believed of them is decided elsewhere."""
         contact = self._by_key[key]
         if not isinstance(body, _ANSWERS):
-            self._node.counters.add("refused.unexpected")
+            self._node.refuse("unexpected", str(contact.seed))
             return ()
         contact.answered, contact.failures, contact.told_lost, self._told_no_seed = True, 0, False, False
         contact.open_answers -= 1

@@ -23,7 +23,6 @@ from zmqgossip.core.events import (
     PeerRemoved,
     PeerSuspected,
     RegistrationReceived,
-    VersionRefused,
 )
 from zmqgossip.core.messages import (
     Body,
@@ -107,12 +106,12 @@ class SeedEngine:
         try:
             body, _ = self.node.codec.decode(frame)
         except WireError as error:
-            self._refuse(error, "a visited peer")
+            self.node.refuse_frame(error, "a visited peer")
             return
         if isinstance(body, Checked):
             self._visited(self.visits.on_checked(key, body), now)
         else:
-            self.counters.add("refused.unexpected")
+            self.node.refuse("unexpected", "a visited peer")
 
     def on_knock(self, key: int, results: Sequence[Knock], now: float) -> None:
         self._dialled(self.dialback.on_knock(key, results, now), now)
@@ -130,7 +129,7 @@ class SeedEngine:
         try:
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
-            self._refuse(error, address)
+            self.node.refuse_frame(error, address)
             if error.reason == "cluster":
                 self.node.answer(route, WrongCluster(), 0)
             elif error.reason == "version":
@@ -151,7 +150,7 @@ class SeedEngine:
             case Leave():
                 self._on_leave(route, body, exchange, now)
             case _:
-                self.counters.add("refused.unexpected")
+                self.node.refuse("unexpected", address)
 
     # -- being listed -----------------------------------------------------------------------------------------------------
 
@@ -250,7 +249,7 @@ class SeedEngine:
         if entry is None:
             return
         if entry.ticket != body.ticket:
-            self.counters.add("refused.ticket")
+            self.node.refuse("ticket", str(body.record))
             return
         self._take_off(entry, PeerState.LEFT, now)
         self.outbox.event(LeaveReceived(body.record, len(self.registry)))
@@ -354,8 +353,3 @@ class SeedEngine:
                 end = self.verdicts.due(key, len(self.registry), now)
                 if end is not None:
                     self._decide(*end, now)
-
-    def _refuse(self, error: WireError, remote: str) -> None:
-        self.counters.add(f"refused.{error.reason}")
-        if error.reason == "version" and self.counters.get("refused.version") == 1:
-            self.outbox.event(VersionRefused(remote, error.detail, f"{MAJOR}.{MINOR}"))

@@ -124,7 +124,7 @@ class Body:
             except zmq.Again:
                 return
             if len(parts) != 2:
-                self.engine.counters.add("refused.parts")
+                self.engine.node.refuse("parts", _property(parts[-1], "Peer-Address"))
                 continue
             route, frame = parts
             refused = self.engine.counters.refused_count
@@ -154,7 +154,7 @@ class Body:
                 self.engine.on_subscription(message[1:], now)
                 self.flush(now)
             elif message[:1] != b"\x00":
-                self.engine.counters.add("refused.upstream")
+                self.engine.node.refuse("upstream", "a subscriber")
 
     def _drain_xpub_monitor(self, now: float) -> None:
         while (read := sockets.read_monitor(self._monitors[1])) is not None:
@@ -175,7 +175,7 @@ class Body:
             except zmq.Again:
                 return
             if len(parts) != 1:
-                self.engine.counters.add("refused.parts")
+                self.engine.node.refuse("parts", "an answer")
                 continue
             self.engine.on_reply(key, parts[0], now)
             self.flush(now)
@@ -206,7 +206,7 @@ class Body:
             except zmq.Again:
                 return
             if len(parts) != 1:
-                self.engine.counters.add("refused.parts")
+                self.engine.node.refuse("parts", "a publisher")
                 continue
             self.engine.on_gossip(key, parts[0], now)
             self.flush(now)

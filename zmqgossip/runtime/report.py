@@ -149,6 +149,11 @@ def _version(event: events.VersionRefused) -> str:
     return f"{event.remote} speaks protocol {event.theirs}, this node {event.ours}: refused; upgrade the older one"
 
 
+def _frame_refused(event: events.FrameRefused) -> str:
+    detail = f" ({printable(event.detail)})" if event.detail else ""
+    return f"refused a frame of {event.remote}: {event.reason}{detail}; from now on only counted, as refused.{event.reason}"
+
+
 _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.PeerJoined: lambda event: f"joined {event.peer}",
     events.PeerReady: lambda event: f"peer ready {event.peer}",
@@ -161,6 +166,7 @@ _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.NoSeed: _no_seed,
     events.WrongCluster: _wrong_cluster,
     events.VersionRefused: _version,
+    events.FrameRefused: _frame_refused,
     events.RegistrationRefused: _refused,
     events.NeighbourUp: lambda event: f"link up {event.peer} ({'dialled' if event.dialled else 'accepted'})",
     events.NeighbourDown: lambda event: f"link down {event.peer}: {event.why}",

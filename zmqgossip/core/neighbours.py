@@ -1,0 +1,192 @@
+"""What neighbours say to one another, and what follows: the handshake, probes, and every way in which a link ends.
+
+Who speaks on a link is known by the link's nonce; what is believed of it is decided in `membership`, how a link comes up in
+`overlay`, and when it has failed in `liveness`. This file only brings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zmqgossip.core import liveness, overlay
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.events import ProbeReceived
+from zmqgossip.core.farewell import Farewell
+from zmqgossip.core.liveness import Liveness
+from zmqgossip.core.membership import Membership
+from zmqgossip.core.messages import (
+    Body,
+    Bye,
+    Evidence,
+    Hello,
+    Leave,
+    LeaveHeard,
+    LinkUp,
+    Probe,
+    Refused,
+    Reply,
+    UnknownLink,
+    Welcome,
+    Why,
+    WrongCluster,
+    WrongVersion,
+)
+from zmqgossip.core.node import Node
+from zmqgossip.core.outbox import Knock, Route
+from zmqgossip.core.overlay import Overlay
+from zmqgossip.core.types import is_vouched
+from zmqgossip.core.view import Link, LinkState, View
+from zmqgossip.core.wire import parse_link_topic
+
+
+class Neighbours:
+    """One peer's talk with those it is linked with, or is about to be."""
+
+    __slots__ = ("_farewell", "_liveness", "_membership", "_node", "_overlay", "_view")
+
+    def __init__(self, node: Node, view: View, probes: Liveness, links: Overlay, membership: Membership, farewell: Farewell) -> None:
+        self._node = node
+        self._view = view
+        self._liveness = probes
+        self._overlay = links
+        self._membership = membership
+        self._farewell = farewell
+
+    # -- connections ------------------------------------------------------------------------------------------------------
+
+    def on_connected(self, link: Link, now: float) -> None:
+        self._overlay.on_connected(self._membership.me, link, now)
+
+    def on_disconnected(self, link: Link, now: float) -> None:
+        dropped = link.connected and link.state is LinkState.UP and not link.leaving
+        if not self._overlay.on_disconnected(link, now):
+            self._overlay.fill(self._membership.me, now)
+        elif dropped:
+            self._liveness.on_disconnected(link, now)
+
+    def on_not_opened(self, link: Link, now: float) -> None:
+        link.connected = False
+        self._overlay.on_not_opened(link, now)
+
+    # -- requests at our ROUTER -------------------------------------------------------------------------------------------
+
+    def on_hello(self, body: Hello, route: Route, exchange: int, address: str, now: float) -> None:
+        if not is_vouched(body.record.host, address, self._node.config.advertise_networks):
+            self._node.answer(route, Refused(Why.ADDRESS, 0, 0, []), exchange)
+            self._node.counters.add("hello.address")
+            return
+        if self._node.is_in_future(body.record.epoch, now):
+            self._node.answer(route, Refused(Why.EPOCH, 0, 0, []), exchange)
+            self._node.counters.add("hello.epoch")
+            return
+        before = self._view.by_peer(body.record.id)
+        link = self._overlay.on_hello(self._membership.me, body, route, exchange, now)
+        if before is not None and link is not before:
+            self._liveness.forget(before)
+        if link is not None:
+            self._liveness.heard(link, now)
+            self._membership.speaks(body.record, now)
+            self._overlay.fill(self._membership.me, now)
+
+    def on_probe(self, body: Probe, route: Route, exchange: int, now: float) -> None:
+        link = self._view.by_nonce(body.link)
+        if link is None:
+            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
+            self._node.counters.add("probes.unknown_link")
+            return
+        self._liveness.heard(link, now)
+        self._node.answer(route, Reply(body.timestamp, body.port, self._membership.me.port, body.probe), exchange)
+        self._node.outbox.event(ProbeReceived(link.peer.endpoint, body.timestamp, body.port))
+
+    def on_bye(self, body: Bye, now: float) -> None:
+        link = self._view.by_nonce(body.link)
+        if link is not None:
+            link.theirs = b""  # no BYE in return
+            self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
+
+    def on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
+        self._node.answer(route, LeaveHeard(), exchange)  # also when the news came by gossip first and the link is gone
+        link = self._view.by_nonce(body.ticket)
+        if link is not None and link.peer.id == body.record.id:
+            self._membership.on_leave(link, body.record, body.last, now)
+            self._farewell.heard(link.key)  # who leaves at the same time need not hear of ours
+
+    # -- answers at the DEALER of a link -----------------------------------------------------------------------------------
+
+    def on_reply(self, link: Link, body: Body, now: float) -> None:
+        if isinstance(body, (WrongCluster, WrongVersion)):
+            self._node.refuse("unexpected", str(link.peer))  # somebody else has come to live at its port
+            return
+        self._liveness.heard(link, now)
+        match body:
+            case Reply():
+                self._liveness.on_reply(link, body)
+            case Welcome():
+                if self._overlay.on_welcome(self._membership.me, link, body):
+                    self._membership.speaks(body.record, now)
+            case Refused():
+                self._on_refused(link, body, now)
+            case UnknownLink() if body.link == link.theirs:
+                self._on_unknown_link(link, body, now)
+            case LeaveHeard():
+                self._farewell.heard(link.key)
+            case _:
+                self._node.refuse("unexpected", str(link.peer))
+
+    def _on_unknown_link(self, link: Link, body: UnknownLink, now: float) -> None:
+        if body.id == link.peer.id:
+            self._membership.lose(link, "unknown to the neighbour", now)
+        else:
+            self._membership.judge(link, Evidence.REPLACED, now)
+
+    def _on_refused(self, link: Link, body: Refused, now: float) -> None:
+        if body.why is Why.NOT_ME:
+            self._membership.judge(link, Evidence.REPLACED, now)
+            return
+        self._membership.lose(link, f"refused: {body.why.name.lower()}", now)
+        if body.why is Why.TOMBSTONE:
+            self._membership.refute(body.epoch, body.revision, now)
+        for candidate in body.candidates:
+            self._membership.learn_candidate(candidate, now)
+        self._overlay.fill(self._membership.me, now)
+
+    # -- what comes over the SUB of a link, and to the XPUB ----------------------------------------------------------------
+
+    def on_link_up(self, link: Link, frame: bytes, now: float) -> None:
+        body, _ = self._node.codec.decode(frame)
+        if not isinstance(body, LinkUp):
+            raise WireError("unexpected")
+        came_up = self._overlay.on_link_up(link, body, now)
+        if came_up is not None:
+            self._membership.link_came_up(came_up, now)
+
+    def on_subscription(self, topic: bytes, now: float) -> None:
+        """A topic appeared at the XPUB. Only link topics mean something."""
+        parsed = parse_link_topic(topic)
+        link = self._overlay.on_subscription(*parsed, now) if parsed is not None else None
+        if link is not None:
+            self._membership.link_came_up(link, now)
+
+    # -- time -------------------------------------------------------------------------------------------------------------
+
+    def on_knock(self, link: Link, results: Sequence[Knock], now: float) -> None:
+        self._membership.judge(link, self._liveness.on_knock(link, results, now), now)
+
+    def on_due(self, name: str, link: Link, due: float, now: float) -> None:
+        """A deadline of one link has passed."""
+        me = self._membership.me
+        match name:
+            case liveness.PROBE:
+                self._membership.judge(link, self._liveness.probe(me, link, due, now), now)
+            case liveness.REPLY_DUE:
+                self._membership.judge(link, self._liveness.reply_due(link), now)
+            case liveness.KNOCK_DUE:
+                self._liveness.knock(link, now)
+            case overlay.HELLO_DUE:
+                self._overlay.hello(me, link, now)
+            case overlay.REOPEN:
+                self._overlay.reopen(link)
+            case overlay.LINK_DUE:
+                self._membership.lose(link, "did not come up in time", now)
+            case overlay.LEAVING_DUE:
+                self._membership.lose(link, "left", now)
