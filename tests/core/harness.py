@@ -17,6 +17,7 @@ from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
 from zmqgossip.core.events import Event, FrameRefused
 from zmqgossip.core.messages import (
+    BaselinePart,
     Body,
     Check,
     Checked,
@@ -25,10 +26,13 @@ from zmqgossip.core.messages import (
     Message,
     Messages,
     Notice,
+    NotYet,
+    Position,
     Presence,
     Present,
     Register,
     Registered,
+    Sync,
     Welcome,
 )
 from zmqgossip.core.outbox import Effect, Knock, Segment
@@ -189,9 +193,9 @@ class Bench:
         """`body` comes in at the ROUTER."""
         self.call(self._any.on_request, route, CODEC.encode(body, 7), address)
 
-    def reply(self, key: int, body: Body) -> None:
+    def reply(self, key: int, body: Body, exchange: int = 7) -> None:
         """`body` comes in at the DEALER under `key`."""
-        self.call(self._any.on_reply, key, CODEC.encode(body, 7))
+        self.call(self._any.on_reply, key, CODEC.encode(body, exchange))
 
     def knocked(self, key: int, *results: Knock) -> None:
         self.call(self._any.on_knock, key, results)
@@ -345,14 +349,37 @@ class Far:
         self.bench.gossip(self.key, link_topic(self.bench.engine.me.id, self.nonce) + CODEC.encode(LinkUp(self.nonce)))
 
     def comes_up(self) -> Far:
-        """The rest of the handshake, whoever dialled."""
+        """The rest of the handshake, whoever dialled, and an empty baseline if it is asked for one."""
+        return self.links_up(baseline=True)
+
+    def links_up(self, *, baseline: bool = False) -> Far:
+        """The rest of the handshake, and not a word about a baseline unless it is said so."""
         if not self.link.connected:
             self.connects()
         if not self.link.theirs:
             self.welcome()
         self.subscribes()
         self.link_up()
+        if baseline and self.asked_at is not None:
+            self.gives_baseline()
         return self
+
+    @property
+    def asked_at(self) -> int | None:
+        """The exchange number of the last SYNC that this neighbour was asked and that is still open; None without one."""
+        if self.bench.engine.membership.baseline.complete:
+            return None
+        decoded = [(key, *CODEC.decode(frame)) for key, frame in self.bench.of(outbox.REQUEST)]
+        return next((exchange for key, body, exchange in reversed(decoded) if key == self.key and isinstance(body, Sync)), None)
+
+    def gives_baseline(self, *positions: Position) -> None:
+        """Answers SYNC, in one part."""
+        assert self.asked_at is not None
+        self.bench.reply(self.key, BaselinePart(0, 1, list(positions)), self.asked_at)
+
+    def says_not_yet(self) -> None:
+        assert self.asked_at is not None
+        self.bench.reply(self.key, NotYet(), self.asked_at)
 
     def reply(self, body: Body) -> None:
         self.bench.reply(self.key, body)

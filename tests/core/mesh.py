@@ -77,7 +77,13 @@ class Mesh:
 
     def settle(self) -> None:
         """Everything under way arrives, in no time."""
+        self.settle_until(lambda: False)
+
+    def settle_until(self, done: Callable[[], bool]) -> None:
+        """Things under way arrive one by one, in no time, until `done` or until there are none."""
         for _ in range(TURNS_MAX):
+            if done():
+                return
             lanes = [lane for lane, waiting in self._lanes.items() if not waiting[0][1].hung]
             if not lanes:
                 return

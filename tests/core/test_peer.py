@@ -166,38 +166,30 @@ def test_whoever_asks_is_told_who_lives_here() -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [("subscribes", "link_up"), ("link_up", "subscribes")])
-def test_the_first_link_that_comes_up_announces_the_peer_to_everybody(first: str, last: str) -> None:
+def test_the_peer_is_announced_to_everybody_when_its_first_link_is_up_and_it_has_a_baseline(first: str, last: str) -> None:
     bench = PeerBench(knobs=config(neighbours_dialled=2))
     bench.join(peer(2), peer(3))
     far = Far(bench, peer(2))
     far.connects()
     far.welcome()
     getattr(far, first)()
-    assert bench.notices == []
+    assert far.asked_at is None
     getattr(far, last)()
-    assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(1), ALIVE)]
+    assert bench.notices == []
+    far.gives_baseline()
+    assert [(notice.record, notice.state) for notice in bench.notices] == [(bench.engine.me, ALIVE)] and bench.engine.me.ready
 
 
-def test_a_peer_is_ready_when_every_link_that_it_dialled_is_up() -> None:
+def test_a_peer_is_ready_with_one_link_up_and_a_baseline_while_others_still_come_up() -> None:
     bench = PeerBench()
     seed = bench.join(peer(2), peer(3))
-    Far(bench, peer(2)).comes_up()
-    assert not bench.engine.me.ready and bench.events(Ready) == []
-    Far(bench, peer(3)).comes_up()
-    assert bench.engine.me.ready and bench.events(Ready) == [Ready(2)]
+    far = Far(bench, peer(2)).links_up()
+    bench.wait(0.1)
+    assert not bench.engine.me.ready and bench.events(Ready) == [] and bench.notices == []
+    far.gives_baseline()
+    assert bench.engine.me.ready and bench.events(Ready) == [Ready(1)]
     assert bench.notices[-1].record.ready, "everybody is told"
     assert [(key, body.record.ready) for key, body in bench.sent(Presence)][-1] == (seed, True), "the seeds are told"
-
-
-def test_one_link_is_enough_after_two_seconds() -> None:
-    bench = PeerBench()
-    bench.join(peer(2), peer(3))
-    bench.wait(0.5)
-    Far(bench, peer(2)).comes_up()
-    bench.wait(DEFAULT.ready_grace_s - 0.001)
-    assert not bench.engine.me.ready
-    bench.wait(0.001)
-    assert bench.engine.me.ready and bench.events(Ready) == [Ready(1)]
 
 
 def test_a_link_that_somebody_else_dialled_is_enough_for_who_dials_nobody() -> None:
@@ -213,7 +205,7 @@ def test_a_link_that_works_one_way_makes_nobody_ready() -> None:
     far.connects()
     far.welcome()
     far.link_up()
-    bench.wait(DEFAULT.ready_grace_s + 1.0)
+    bench.wait(DEFAULT.sync_alone_s + 1.0)
     assert not bench.engine.me.ready
 
 
@@ -684,7 +676,6 @@ def test_a_leave_reaches_everybody_and_nobody_is_reported() -> None:
 def test_links_that_come_and_go_leave_nothing_behind() -> None:
     bench = PeerBench(knobs=config(redial_min_s=600.0, redial_max_s=3600.0))
     neighbour(bench, 2)
-    bench.wait(DEFAULT.ready_grace_s)
     waits = len(bench.engine.node.timers)
     for number in range(10, 210):
         far = neighbour(bench, number)

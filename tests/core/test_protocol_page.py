@@ -121,6 +121,7 @@ TYPES = {
     bool: "bool", bytes: "bytes", t.PeerRecord: "record", m.Members: "[member]", m.Records: "[record]",
     t.PeerState: "state", m.Why: "why", m.Evidence: "evidence",
     Annotated[int, Meta(ge=1)]: "ordinal",
+    Annotated[list[m.Position], Meta(max_length=1024)]: "[position]",
     Annotated[list[m.Text], Meta(max_length=16)]: "[text]",
     Annotated[list[m.Message], Meta(min_length=1)]: "[message]",
 }  # fmt: skip

@@ -2,7 +2,8 @@
 
 The intuition is a flood with a memory. A segment seen for the first time is given to the user and published again for one's own
 neighbours; a known one is counted and dropped. ZeroMQ's XPUB also hands a forwarded segment back to the neighbour that brought
-it: that copy is one of the duplicates counted. Bodies are not looked into, but for membership.
+it: that copy is one of the duplicates counted. Bodies are not looked into, but for membership. Before this node has its baseline,
+segments are passed on and kept.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zmqgossip.core.errors import InvalidTopic, PayloadTooLarge, WireError
-from zmqgossip.core.messages import TEXT_MAX, Message, Messages, Notice
+from zmqgossip.core.messages import TEXT_MAX, Message, Messages, Notice, Position
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.streams import Streams
@@ -36,13 +37,29 @@ class Gossip:
         number: of the last segment published; msg_count of the last message is `message_count`.
     """
 
-    __slots__ = ("_node", "message_count", "number", "streams")
+    __slots__ = ("_begun", "_held", "_held_bytes", "_node", "message_count", "number", "streams")
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self.streams = Streams(node.config.streams_max, node.config.ranges_max)
         self.number = 0
         self.message_count = 0
+        self._begun = False
+        self._held: list[Segment] = []  # until the baseline says from where on they are delivered
+        self._held_bytes = 0
+
+    def begin(self, positions: Sequence[Position]) -> None:
+        """The baseline is whole: what came before it is let go, what came after it is delivered."""
+        self._begun = True
+        self.streams.begin(positions)
+        start = {(one.origin, one.epoch): one.contiguous for one in positions}
+        held, self._held, self._held_bytes = self._held, [], 0
+        for segment in held:
+            header = segment.header
+            if header.number > start.get((header.origin, header.epoch), 0):
+                self._deliver(segment)
+            else:
+                self._node.counters.add("baseline.covered")
 
     def publish(self, me: PeerRecord, batch: Sequence[tuple[str, bytes]], now: float) -> None:
         """Publishes application messages, as few segments as hold them.
@@ -109,9 +126,23 @@ class Gossip:
         else:
             node.counters.add("dropped.hops")
         if header.message_count and not header.flags & FLAG_MEMBERSHIP:
-            node.counters.add("received.messages", header.message_count)
-            node.outbox.deliver(Segment(frame, header, (link.peer.id, link.peer.endpoint)))
+            segment = Segment(frame, header, (link.peer.id, link.peer.endpoint))
+            if self._begun:
+                self._deliver(segment)
+            else:
+                self._hold(segment)
         return header.origin, notices
+
+    def _deliver(self, segment: Segment) -> None:
+        self._node.counters.add("received.messages", segment.header.message_count)
+        self._node.outbox.deliver(segment)
+
+    def _hold(self, segment: Segment) -> None:
+        if self._held_bytes + len(segment.frame) > self._node.config.sync_held_bytes_max:
+            self._node.counters.add("dropped.before_baseline")
+            return
+        self._held_bytes += len(segment.frame)
+        self._held.append(segment)
 
 
 def _check_topic(topic: str) -> None:

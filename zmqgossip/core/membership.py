@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from zmqgossip.core.accusations import Accusations
+from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.events import Ready, Refuted, VerdictHeard
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.liveness import Liveness
@@ -35,6 +36,7 @@ class Membership:
 
     Attributes:
         me: this peer's own record, as others should hold it.
+        baseline: where its hearing begins.
     """
 
     def __init__(
@@ -59,18 +61,21 @@ class Membership:
         self._liveness = liveness
         self._overlay = overlay
         self._presence = presence
+        self.baseline = Baseline(node, view, members, gossip, presence)
         self._accusations = Accusations(node, members)
 
     # -- what others should know of this peer -----------------------------------------------------------------------------
 
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
+        self.baseline.link_came_up(self.me, link, now)
         self.check_ready(now)
-        if not self.announced:
+        if self.me.ready and not self.announced:
             self._announce(now)
 
     def check_ready(self, now: float) -> None:
-        if not self.me.ready and self._overlay.is_ready(now):
+        """Ready: a link is up both ways, and it is known where hearing begins. What anybody publishes from now on is heard."""
+        if not self.me.ready and self.baseline.complete and self._view.up_count:
             self.me = replace(self.me, ready=True)
             self._node.outbox.event(Ready(self._view.up_count))
             self._announce(now)
@@ -192,10 +197,16 @@ class Membership:
 
     def lose(self, link: Link, why: str, now: float) -> None:
         """A link ends, and another takes its place."""
-        self._liveness.forget(link)
         self._overlay.drop(link, why, now, failed=True)
         self.announced = self.announced and self._view.up_count > 0
         self._overlay.fill(self.me, now)
+        self.link_ended(link, now)
+
+    def link_ended(self, link: Link, now: float) -> None:
+        """What others kept of a link that was given up."""
+        self._liveness.forget(link)
+        self.baseline.link_lost(self.me, link, now)
+        self.check_ready(now)
 
     # -- the dead ---------------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,10 @@ class Code(IntEnum):
     LINK_UP = 1126
     CHECK = 1127
     CHECKED = 1128
+    SYNC = 1129
+    BASELINE = 1130
+    NOT_YET = 1131
+    SYNCED = 1132
     GOSSIP = 1133
     REPLY = 1144
     PROPAGATED = 1155
@@ -279,6 +283,43 @@ class Checked(Body, frozen=True, array_like=True):
     mine: bool
 
 
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """How far one stream is at a node: every number up to `contiguous` is behind it."""
+
+    origin: PeerId
+    epoch: Count
+    contiguous: Count
+
+
+class Sync(Body, frozen=True, array_like=True):
+    """A newcomer asks a neighbour where its hearing shall begin. `link` is the receiver's nonce."""
+
+    code = Code.SYNC
+    link: Nonce
+
+
+class BaselinePart(Body, frozen=True, array_like=True):
+    """Part `part`, from 0, of `parts`: how far the streams are at the neighbour. One that is in no part starts at 0."""
+
+    code = Code.BASELINE
+    part: Count
+    parts: Annotated[int, Meta(ge=1)]
+    streams: Annotated[list[Position], Meta(max_length=1024)]
+
+
+class NotYet(Body, frozen=True, array_like=True):
+    """The neighbour has no baseline itself. It says SYNCED when it has."""
+
+    code = Code.NOT_YET
+
+
+class Synced(Body, frozen=True, array_like=True):
+    """Who was told NOT_YET may ask again. `link` is the receiver's nonce."""
+
+    code = Code.SYNCED
+    link: Nonce
+
+
 class WrongCluster(Body, frozen=True, array_like=True):
     """A seed's only answer to a foreign cluster's hash. It says nothing of its own."""
 
@@ -295,7 +336,8 @@ class WrongVersion(Body, frozen=True, array_like=True):
 
 BODIES: tuple[type[Body], ...] = (
     Register, Registered, NotListed, List, Listed, Presence, Present, UnknownPeer, Report, Verdict, Leave, LeaveHeard,
-    Hello, Welcome, Refused, Bye, UnknownLink, LinkUp, Probe, Reply, Check, Checked, WrongCluster, WrongVersion,
+    Hello, Welcome, Refused, Bye, UnknownLink, LinkUp, Probe, Reply, Check, Checked,
+    Sync, BaselinePart, NotYet, Synced, WrongCluster, WrongVersion,
 )  # fmt: skip
 """All bodies of frames between DEALER and ROUTER; GOSSIP and PROPAGATED are segments, below."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zmqgossip.core import liveness, overlay
+from zmqgossip.core import baseline, liveness, overlay
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import ProbeReceived
 from zmqgossip.core.farewell import Farewell
 from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.membership import Membership
 from zmqgossip.core.messages import (
+    BaselinePart,
     Body,
     Bye,
     Evidence,
@@ -22,9 +23,12 @@ from zmqgossip.core.messages import (
     Leave,
     LeaveHeard,
     LinkUp,
+    NotYet,
     Probe,
     Refused,
     Reply,
+    Sync,
+    Synced,
     UnknownLink,
     Welcome,
     Why,
@@ -61,6 +65,7 @@ class Neighbours:
         dropped = link.connected and link.state is LinkState.UP and not link.leaving
         if not self._overlay.on_disconnected(link, now):
             self._overlay.fill(self._membership.me, now)
+            self._membership.link_ended(link, now)
         elif dropped:
             self._liveness.on_disconnected(link, now)
 
@@ -82,7 +87,7 @@ class Neighbours:
         before = self._view.by_peer(body.record.id)
         link = self._overlay.on_hello(self._membership.me, body, route, exchange, now)
         if before is not None and link is not before:
-            self._liveness.forget(before)
+            self._membership.link_ended(before, now)
         if link is not None:
             self._liveness.heard(link, now)
             self._membership.speaks(body.record, now)
@@ -111,9 +116,22 @@ class Neighbours:
             self._membership.on_leave(link, body.record, body.last, now)
             self._farewell.heard(link.key)  # who leaves at the same time need not hear of ours
 
+    def on_sync(self, body: Sync, route: Route, exchange: int, now: float) -> None:
+        link = self._view.by_nonce(body.link)
+        if link is None:
+            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
+            return
+        self._liveness.heard(link, now)
+        self._membership.baseline.on_sync(self._membership.me, link, route, exchange)
+
+    def on_synced(self, body: Synced, now: float) -> None:
+        link = self._view.by_nonce(body.link)
+        if link is not None:
+            self._membership.baseline.on_synced(self._membership.me, link, now)
+
     # -- answers at the DEALER of a link -----------------------------------------------------------------------------------
 
-    def on_reply(self, link: Link, body: Body, now: float) -> None:
+    def on_reply(self, link: Link, body: Body, exchange: int, now: float) -> None:
         if isinstance(body, (WrongCluster, WrongVersion)):
             self._node.refuse("unexpected", str(link.peer))  # somebody else has come to live at its port
             return
@@ -130,6 +148,12 @@ class Neighbours:
                 self._on_unknown_link(link, body, now)
             case LeaveHeard():
                 self._farewell.heard(link.key)
+            case BaselinePart():
+                self._membership.baseline.on_part(self._membership.me, link, body, exchange, now)
+                self._membership.check_ready(now)
+            case NotYet():
+                self._membership.baseline.on_not_yet(self._membership.me, link, exchange, now)
+                self._membership.check_ready(now)
             case _:
                 self._node.refuse("unexpected", str(link.peer))
 
@@ -188,5 +212,8 @@ class Neighbours:
                 self._overlay.reopen(link)
             case overlay.LINK_DUE:
                 self._membership.lose(link, "did not come up in time", now)
+            case baseline.SYNC_DUE:
+                self._membership.baseline.due(me, link, now)
+                self._membership.check_ready(now)
             case overlay.LEAVING_DUE:
                 self._membership.lose(link, "left", now)

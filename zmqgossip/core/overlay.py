@@ -29,7 +29,6 @@ LEAVING_DUE = "leaving due"
 HELLO_DUE = "hello"
 REDIAL = "redial"
 REOPEN = "reopen"
-READY_DUE = "ready"
 MODE_PLAIN = "plain"
 CANDIDATES_MAX = 16
 """Candidates handed out with a refusal: enough to find four that are not full, in a small frame."""
@@ -38,14 +37,13 @@ CANDIDATES_MAX = 16
 class Overlay:
     """The links of one peer."""
 
-    __slots__ = ("_failures", "_first_up_at", "_members", "_node", "_view", "stopped")
+    __slots__ = ("_failures", "_members", "_node", "_view", "stopped")
 
     def __init__(self, node: Node, view: View, members: Members) -> None:
         self._node = node
         self._view = view
         self._members = members
         self._failures: dict[PeerId, tuple[int, float]] = {}  # in a row, and not before when to try again
-        self._first_up_at: float | None = None
         self.stopped = False
 
     # -- dialling ---------------------------------------------------------------------------------------------------------
@@ -226,17 +224,6 @@ class Overlay:
         link.up_at = now
         self._node.outbox.event(NeighbourUp(link.peer, link.dialled))
         return link
-
-    def is_ready(self, now: float) -> bool:
-        """Whether what others publish from now on reaches this peer: every link it dialled is up, or one is and time has passed."""
-        links = self._view.links()
-        if not any(link.state is LinkState.UP for link in links):
-            return False
-        if self._first_up_at is None:
-            self._first_up_at = now
-            self._node.timers.set((READY_DUE, 0), now + self._node.config.ready_grace_s)
-        all_dialled = all(link.state is LinkState.UP for link in links if link.dialled)
-        return all_dialled or now - self._first_up_at >= self._node.config.ready_grace_s
 
     # -- going ------------------------------------------------------------------------------------------------------------
 

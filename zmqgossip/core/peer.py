@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from zmqgossip.core import accusations, farewell, liveness, overlay, presence
+from zmqgossip.core import accusations, baseline, farewell, liveness, overlay, presence
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
@@ -25,6 +25,8 @@ from zmqgossip.core.messages import (
     Leave,
     LeaveHeard,
     Probe,
+    Sync,
+    Synced,
     UnknownPeer,
     Verdict,
     WrongCluster,
@@ -185,6 +187,10 @@ class PeerEngine:
                 self.neighbours.on_probe(body, route, exchange, now)
             case Hello():
                 self.neighbours.on_hello(body, route, exchange, address, now)
+            case Sync():
+                self.neighbours.on_sync(body, route, exchange, now)
+            case Synced():
+                self.neighbours.on_synced(body, now)
             case Bye():
                 self.neighbours.on_bye(body, now)
             case Leave():
@@ -202,12 +208,12 @@ class PeerEngine:
             self.counters.add("dropped.link_gone")
             return
         try:
-            body, _ = self.node.codec.decode(frame)
+            body, exchange = self.node.codec.decode(frame)
         except WireError as error:
             self.node.refuse_frame(error, str(link.peer.endpoint if link is not None else self.presence.seed_of(key)))
             return
         if link is not None:
-            self.neighbours.on_reply(link, body, now)
+            self.neighbours.on_reply(link, body, exchange, now)
         else:
             self._on_seeds_reply(key, body, now)
 
@@ -249,7 +255,8 @@ class PeerEngine:
         match name:
             case overlay.REDIAL:
                 self.overlay.fill(self.me, now)
-            case overlay.READY_DUE:
+            case baseline.ALONE_DUE:
+                self.membership.baseline.alone_due(self.me, now)
                 self.membership.check_ready(now)
             case presence.SEED_DUE:
                 self.presence.due(key, now)

@@ -7,7 +7,9 @@ telling a duplicate costs memory per gap and not per message. No loop runs over 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
+from zmqgossip.core.messages import Position
 from zmqgossip.core.types import PeerId
 
 StreamKey = tuple[PeerId, int]
@@ -19,7 +21,7 @@ class Stream:
 
     Attributes:
         highest: the largest number seen.
-        missing: numbers below `highest`, and above the first one seen, that have not come.
+        missing: numbers below `highest`, and above the first one seen or the start of the stream, that have not come.
     """
 
     __slots__ = ("_ends", "_ranges_max", "_starts", "highest", "missing")
@@ -78,6 +80,21 @@ class Stream:
             self._starts.pop(1)
             self._ends.pop(0)
 
+    def start_at(self, contiguous: int) -> None:
+        """Everything up to `contiguous` is behind this node, seen or not; 0: nothing is."""
+        beyond = [(start, end) for start, end in self.ranges if end > contiguous]
+        if beyond and beyond[0][0] <= contiguous + 1:
+            contiguous = beyond.pop(0)[1]
+        self._starts = [0, *(start for start, _ in beyond)]
+        self._ends = [contiguous, *(end for _, end in beyond)]
+        self.highest = self._ends[-1]
+        self.missing = sum(start - end - 1 for start, end in zip(self._starts[1:], self._ends, strict=False))
+
+    @property
+    def contiguous(self) -> int:
+        """The number up to which nothing is missing; of a stream without a beginning, what came first in a row."""
+        return self._ends[0] if self._ends else 0
+
     @property
     def ranges(self) -> list[tuple[int, int]]:
         return list(zip(self._starts, self._ends, strict=True))
@@ -86,13 +103,27 @@ class Stream:
 class Streams:
     """All streams that this node remembers, bounded; the one that was quiet longest goes first."""
 
-    __slots__ = ("_ranges_max", "_streams", "_streams_max", "forgotten")
+    __slots__ = ("_begun", "_ranges_max", "_streams", "_streams_max", "forgotten")
 
     def __init__(self, streams_max: int, ranges_max: int) -> None:
         self._streams: dict[StreamKey, Stream] = {}
         self._streams_max = streams_max
         self._ranges_max = ranges_max
+        self._begun = False
         self.forgotten = 0
+
+    def begin(self, positions: Sequence[Position]) -> None:
+        """Streams start behind their positions, all others, those to come too, at 0."""
+        self._begun = True
+        listed = {(one.origin, one.epoch): one.contiguous for one in positions}
+        for origin, epoch in listed:
+            self.of(origin, epoch)
+        for key, stream in self._streams.items():
+            stream.start_at(listed.get(key, 0))
+
+    def positions(self) -> list[Position]:
+        """How far each stream is here."""
+        return [Position(origin, epoch, stream.contiguous) for (origin, epoch), stream in self._streams.items()]
 
     def of(self, origin: PeerId, epoch: int) -> Stream:
         """The stream of that origin and epoch, made if it is new. Moves it to the end of the line for forgetting."""
@@ -100,6 +131,8 @@ class Streams:
         stream = self._streams.pop(key, None)
         if stream is None:
             stream = Stream(self._ranges_max)
+            if self._begun and not self.forgotten:  # it may be one that was forgotten, and goes on where nobody knows
+                stream.start_at(0)
             if len(self._streams) >= self._streams_max:
                 del self._streams[next(iter(self._streams))]
                 self.forgotten += 1

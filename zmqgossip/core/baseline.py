@@ -1,0 +1,194 @@
+"""Where this peer's hearing begins: SYNC, asked of one neighbour, once in the life of a process.
+
+A newcomer cannot know whether number 7 of somebody's stream is the first that concerns it, or the rest of what it missed. So it
+asks a neighbour whose link is up both ways how far each stream is there. What is listed starts behind that number, what is not
+listed starts at 0; until the answer is whole, segments are passed on but not delivered. From then on a gap is a gap.
+
+    newcomer                    neighbour
+    SYNC            ------->
+                    <-------    BASELINE part 1 of n ... n of n        it has a baseline itself
+                    <-------    NOT_YET, and later SYNCED               it has none so far: ask again
+
+Somebody must be first. Who hears only NOT_YET, while no link of its own making is still coming up, begins with nothing listed if
+it is the oldest of all that it knows and no other is known to be ready, or after a second in which nothing better came along.
+Should two be first, each part owes the other its streams whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.members import Members
+from zmqgossip.core.messages import BaselinePart, NotYet, Position, Sync, Synced
+from zmqgossip.core.node import Node
+from zmqgossip.core.outbox import Route
+from zmqgossip.core.presence import Presence
+from zmqgossip.core.types import PeerRecord
+from zmqgossip.core.view import Link, LinkState, View
+
+SYNC_DUE = "sync due"
+ALONE_DUE = "alone due"
+PART_MAX = 1024
+"""Streams in one part: 37 bytes each at most, so a part stays far below a frame's limit."""
+
+
+class Baseline:
+    """One peer's way to its baseline.
+
+    Attributes:
+        complete: segments are delivered, and this peer can give a baseline to others.
+    """
+
+    __slots__ = (
+        "_alone_since",
+        "_asked",
+        "_exchange",
+        "_gossip",
+        "_members",
+        "_node",
+        "_parts",
+        "_presence",
+        "_put_off",
+        "_view",
+        "_waiting",
+        "complete",
+    )
+
+    def __init__(self, node: Node, view: View, members: Members, gossip: Gossip, presence: Presence) -> None:
+        self._node = node
+        self._view = view
+        self._members = members
+        self._gossip = gossip
+        self._presence = presence
+        self._asked: int | None = None  # key of the link that SYNC was said on
+        self._exchange = 0
+        self._parts: dict[int, Sequence[Position]] = {}
+        self._put_off: dict[int, None] = {}  # links that said NOT_YET, or nothing
+        self._waiting: dict[int, None] = {}  # links that heard NOT_YET from us
+        self._alone_since: float | None = None
+        self.complete = False
+
+    # -- asking -----------------------------------------------------------------------------------------------------------
+
+    def link_came_up(self, me: PeerRecord, link: Link, now: float) -> None:
+        if not self.complete and self._asked is None:
+            self._ask_somebody(me, now)
+
+    def _ask_somebody(self, me: PeerRecord, now: float) -> None:
+        """Asks a neighbour that was not asked yet; with none left this peer may have to be the first."""
+        self._asked, self._parts = None, {}
+        link = next((link for link in self._view.up() if link.key not in self._put_off), None)
+        if link is None:
+            self._perhaps_first(me, now)
+            return
+        self._asked = link.key
+        self._exchange = self._node.ask(link.key, Sync(link.theirs))
+        self._node.timers.set((SYNC_DUE, link.key), now + self._node.config.sync_timeout_s)
+
+    def on_not_yet(self, me: PeerRecord, link: Link, exchange: int, now: float) -> None:
+        if self._is_answer(link, exchange):
+            self._pass_over(me, link.key, now)
+
+    def due(self, me: PeerRecord, link: Link, now: float) -> None:
+        """A neighbour that was asked says nothing."""
+        if link.key == self._asked:
+            self._node.counters.add("baseline.no_answer")
+            self._pass_over(me, link.key, now)
+
+    def _pass_over(self, me: PeerRecord, key: int, now: float) -> None:
+        self._put_off[key] = None
+        self._node.timers.cancel((SYNC_DUE, key))
+        self._ask_somebody(me, now)
+
+    def on_synced(self, me: PeerRecord, link: Link, now: float) -> None:
+        """A neighbour that had no baseline has one now."""
+        self._put_off.pop(link.key, None)
+        if not self.complete and self._asked is None:
+            self._ask_somebody(me, now)
+
+    def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
+        """An asked neighbour that goes is replaced, and what it said so far is forgotten."""
+        self._put_off.pop(link.key, None)
+        self._waiting.pop(link.key, None)
+        self._node.timers.cancel((SYNC_DUE, link.key))
+        if not self.complete and self._asked in (None, link.key):
+            self._ask_somebody(me, now)
+
+    def on_part(self, me: PeerRecord, link: Link, body: BaselinePart, exchange: int, now: float) -> None:
+        """A part of the answer; the last one that was missing makes it whole."""
+        if not self._is_answer(link, exchange):
+            return
+        if body.part >= body.parts or body.parts > self._node.config.streams_max // PART_MAX + 1:
+            self._node.refuse("field", str(link.peer), f"part {body.part} of {body.parts}")
+            return
+        self._parts[body.part] = body.streams
+        if len(self._parts) == body.parts:
+            self._begin(me, [stream for part in sorted(self._parts) for stream in self._parts[part]], now)
+
+    def _is_answer(self, link: Link, exchange: int) -> bool:
+        fits = not self.complete and link.key == self._asked and exchange == self._exchange
+        if not fits:
+            self._node.counters.add("baseline.stale")
+        return fits
+
+    # -- beginning --------------------------------------------------------------------------------------------------------
+
+    def _perhaps_first(self, me: PeerRecord, now: float) -> None:
+        """All neighbours have no baseline either."""
+        if self._view.up_count == 0:
+            self._alone_since = None
+            self._node.timers.cancel((ALONE_DUE, 0))
+        elif self._is_oldest(me) and not self._is_dialling and self._presence.listed_count:
+            self._begin(me, [], now)
+        elif self._alone_since is None:
+            self._alone_since = now
+            self._node.timers.set((ALONE_DUE, 0), now + self._node.config.sync_alone_s)
+
+    def _is_oldest(self, me: PeerRecord) -> bool:
+        """Of all that this peer knows; a clock that goes wrong makes nobody first where others are ready."""
+        others = [member.record for member in self._members.living()] + [link.peer for link in self._view.links()]
+        return all(not other.ready and (me.epoch, me.id) <= (other.epoch, other.id) for other in others)
+
+    @property
+    def _is_dialling(self) -> bool:
+        return any(link.dialled and link.state is not LinkState.UP for link in self._view.links())
+
+    def alone_due(self, me: PeerRecord, now: float) -> None:
+        """Nothing better came along. Links that are still coming up may lead to those who know; but not for ever."""
+        if self.complete or self._alone_since is None or self._asked is not None:
+            self._alone_since = None
+            return
+        if self._is_dialling and now - self._alone_since < self._node.config.link_timeout_s:
+            self._node.timers.set((ALONE_DUE, 0), now + self._node.config.sync_alone_s)
+        elif self._view.up_count:
+            self._begin(me, [], now)
+        else:
+            self._alone_since = None
+
+    def _begin(self, me: PeerRecord, positions: Sequence[Position], now: float) -> None:
+        self.complete = True
+        for name, key in ((SYNC_DUE, self._asked or 0), (ALONE_DUE, 0)):
+            self._node.timers.cancel((name, key))
+        usable = [one for one in positions if one.origin != me.id and not self._node.is_in_future(one.epoch, now)]
+        self._node.counters.add("baseline.streams", len(usable))
+        self._gossip.begin(usable)
+        for key in self._waiting:
+            link = self._view.by_key(key)
+            if link is not None and link.theirs:
+                self._node.ask(key, Synced(link.theirs))
+        self._asked, self._parts, self._waiting, self._put_off = None, {}, {}, {}
+
+    # -- giving -----------------------------------------------------------------------------------------------------------
+
+    def on_sync(self, me: PeerRecord, link: Link, route: Route, exchange: int) -> None:
+        """A neighbour asks for its baseline."""
+        if not self.complete:
+            self._waiting[link.key] = None
+            self._node.answer(route, NotYet(), exchange)
+            return
+        self._node.counters.add("baseline.given")
+        positions = [*self._gossip.streams.positions(), Position(me.id, me.epoch, self._gossip.number)]
+        parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)]
+        for place, part in enumerate(parts):
+            self._node.answer(route, BaselinePart(place, len(parts), part), exchange)
