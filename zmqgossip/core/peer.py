@@ -281,7 +281,7 @@ class PeerEngine:
         if name in direct.TIMERS:  # before links are looked for: an exchange number may be the key of one
             self.direct.on_due(name, key, now)
             return
-        link = self.view.by_key(key)
+        link = self.view.by_key(key) if name != presence.SEED_RETRY else None  # nor may a seed's place be taken for one
         if link is not None:
             self.neighbours.on_due(name, link, due, now)
             return
