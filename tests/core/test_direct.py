@@ -9,13 +9,26 @@ from typing import Any
 
 import pytest
 
-from tests.core.harness import CODEC, Far, PeerBench, config, neighbour, notice_segment, peer
+from tests.core.harness import CODEC, REFUSED, Far, PeerBench, config, neighbour, notice_segment, peer
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.direct import SEND_AGAIN_MAX, SEND_AGAIN_S
 from zmqgossip.core.errors import InvalidTimeout, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, ZmqGossipError
-from zmqgossip.core.messages import Answer, Body, Bye, Direct, Hello, Leave, LeaveHeard, Notice, Status, WrongCluster, WrongVersion
+from zmqgossip.core.messages import (
+    Answer,
+    Body,
+    Bye,
+    Direct,
+    Hello,
+    Leave,
+    LeaveHeard,
+    Notice,
+    Status,
+    UnknownLink,
+    WrongCluster,
+    WrongVersion,
+)
 from zmqgossip.core.outbox import Answered, Outcome, Question
 from zmqgossip.core.types import PeerRecord, PeerState
 
@@ -133,6 +146,17 @@ def test_a_link_that_is_not_up_or_not_connected_is_not_used() -> None:
     ask(bench, LINKED)
     ((key, endpoint),) = bench.of(outbox.OPEN)
     assert endpoint == LINKED.endpoint and key != bench.link(LINKED).key
+
+
+def test_a_link_that_is_coming_up_is_not_used() -> None:
+    bench = asker()
+    far = Far(bench, MEMBER)
+    far.hello()
+    far.connects()
+    bench.forget()
+    ask(bench, MEMBER)
+    ((key, _),) = bench.of(outbox.OPEN)
+    assert key != far.key
 
 
 def test_an_errand_is_kept_for_the_next_question_and_closed_when_none_came() -> None:
@@ -326,6 +350,10 @@ def neighbour_gives_up(bench: PeerBench, far: Far) -> None:
     far.asks(Bye(far.link.mine, "no more"))
 
 
+def neighbour_knows_no_link(bench: PeerBench, far: Far) -> None:
+    far.reply(UnknownLink(far.nonce, LINKED.id))
+
+
 def neighbour_begins_anew(bench: PeerBench, far: Far) -> None:
     far.asks(Hello(LINKED, ME.id, b"another!", ["plain"]))
 
@@ -335,7 +363,8 @@ def link_of_one_that_leaves_itself(bench: PeerBench, far: Far) -> None:
 
 
 LINK_FAULTS = [
-    link_crashes, link_drops, neighbour_leaves, neighbour_leaves_with_more_to_say, neighbour_gives_up, neighbour_begins_anew,
+    link_crashes, link_drops, neighbour_leaves, neighbour_leaves_with_more_to_say, neighbour_gives_up, neighbour_knows_no_link,
+    neighbour_begins_anew,
     link_of_one_that_leaves_itself,
 ]  # fmt: skip
 
@@ -352,6 +381,45 @@ def test_when_a_link_ends_so_does_what_is_open_on_it(fault: Callable[[PeerBench,
     assert ends(bench) == [(1, ANSWERED if answered_before else GONE)]
     bench.wait(TIMEOUT_S)
     assert len(ends(bench)) == 1 and len(sent(bench)) == 1 and nothing_left(bench)
+
+
+def test_a_neighbour_that_misses_its_probes_is_not_waited_for() -> None:
+    bench = asker()
+    bench.call(bench.engine.ask, 1, LINKED.id, b"?", True, 600.0)
+    bench.wait(DEFAULT.liveness_interval_s * 2)
+    assert ends(bench) == []
+    bench.wait(DEFAULT.liveness_interval_s * 2 + DEFAULT.reply_timeout_s)
+    assert last(bench) == (1, GONE, b"", "the link with it ended")
+
+
+def test_a_neighbour_whose_ports_refuse_is_not_waited_for() -> None:
+    bench = asker()
+    key = bench.link(LINKED).key
+    bench.disconnect(key)
+    ask(bench, LINKED)
+    bench.wait(0.2)
+    for _ in range(3):
+        bench.knocked(key, REFUSED, REFUSED)
+    assert last(bench) == (1, GONE, b"", "it was found dead") and nothing_left(bench)
+
+
+def test_what_a_seed_lists_as_gone_is_not_waited_for() -> None:
+    bench = asker()
+    on_errand(bench)
+    bench.told(bench.asked_seeds[0], MEMBER, state=PeerState.LEFT)
+    assert last(bench) == (1, GONE, b"", "it has left") and nothing_left(bench)
+
+
+def test_a_link_that_ends_is_no_matter_of_other_questions() -> None:
+    bench = asker()
+    bench.engine.direct.refusal = None
+    on_errand(bench)
+    ask(bench, ME, 2)
+    neighbour_gives_up(bench, Far(bench, LINKED))
+    assert ends(bench) == []
+    answers(bench, OK)
+    bench.call(bench.engine.answer, bench.of(outbox.ASKED)[0][0].token, Status.ANSWERED, b"", "")
+    assert ends(bench) == [(1, ANSWERED), (2, ANSWERED)]
 
 
 def test_a_neighbour_that_hangs_is_a_timeout_at_the_askers_deadline_and_its_late_answer_is_counted() -> None:
@@ -470,8 +538,10 @@ def test_with_no_idle_errand_left_the_question_is_busy_here() -> None:
 
 def full(bench: PeerBench, *places: int) -> None:
     """The DEALER did not take those of the frames that were sent."""
+    effects = len(bench.effects)
     for key, exchange, body in [sent(bench)[place] for place in places]:
         bench.call(bench.engine.on_not_sent, key, CODEC.encode(body, exchange))
+    assert len(bench.effects) == effects, "the body is in the middle of an outbox"
 
 
 def test_a_frame_that_a_full_connection_did_not_take_is_sent_a_moment_later() -> None:

@@ -273,16 +273,20 @@ class Direct:
         if line is not None:
             self._lose(line, Outcome.BUSY, "no socket is left here", now)
 
-    def on_not_sent(self, key: int, frame: bytes, now: float) -> None:
-        """A DEALER was full: the frame waits until an answer comes there, or a moment has passed."""
+    def on_not_sent(self, key: int, frame: bytes, now: float) -> bool:
+        """A DEALER was full. A question waits until an answer comes there, or a moment has passed; whether it is one."""
         line = self._lines.get(key)
+        if line is None:
+            return False
         _, exchange = self._node.codec.decode(frame)
-        if line is None or exchange not in line.open:
-            return
+        if exchange not in line.open:
+            return False
+        self._node.counters.add("direct.delayed")
         line.waiting[exchange] = frame
         self._waiting_bytes += len(frame)
         if self._node.timers.when((SEND_AGAIN, key)) is None:
             self._node.timers.set((SEND_AGAIN, key), now + SEND_AGAIN_S)
+        return True
 
     def on_due(self, name: str, key: int, now: float) -> None:
         """A deadline of `TIMERS` has passed."""

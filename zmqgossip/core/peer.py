@@ -146,11 +146,13 @@ class PeerEngine:
         elif self.presence.knows(key):
             self.presence.on_disconnected(key, now)
         self.farewell.unreachable(key)
-        self.direct.look(now)
 
-    def on_not_sent(self, key: int, frame: bytes, now: float) -> None:
-        """The DEALER under `key` was full: `frame` did not go out. Only direct messages are tried again, all else is said anew anyway."""
-        self.direct.on_not_sent(key, frame, now)
+    def on_not_sent(self, key: int, frame: bytes, now: float) -> bool:
+        """The DEALER under `key` was full and did not take `frame`. Whether it is tried again: all but questions is old news then.
+
+        The body may call this in the middle of an outbox: it adds no effect.
+        """
+        return self.direct.on_not_sent(key, frame, now)
 
     def on_not_opened(self, key: int, now: float) -> None:
         """The body had no socket left, or no way to that address: nobody else is to blame."""

@@ -228,9 +228,9 @@ class Body:
         try:
             line.dealer.send(frame, zmq.NOBLOCK)
         except zmq.Again:
-            self._request_again(key, line, frame)
+            self._request_again(now, key, line, frame)
 
-    def _request_again(self, key: int, line: _Line, frame: bytes) -> None:
+    def _request_again(self, now: float, key: int, line: _Line, frame: bytes) -> None:
         """libzmq looks for a new connection only now and then while sending; asking for its events makes it look."""
         reason = "not_connected"  # or full: without POLLOUT nothing tells which
         try:
@@ -239,9 +239,8 @@ class Body:
                 return
         except zmq.Again:
             reason = "dealer_full"
-        self.engine.counters.add(f"dropped.{reason}")
-        if isinstance(engine := self.engine, PeerEngine):
-            self._later.append(lambda at: engine.on_not_sent(key, frame, at))
+        if not (isinstance(self.engine, PeerEngine) and self.engine.on_not_sent(key, frame, now)):
+            self.engine.counters.add(f"dropped.{reason}")
 
     def _reply(self, now: float, route: Route, frame: bytes) -> None:
         try:
