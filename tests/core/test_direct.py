@@ -15,6 +15,7 @@ from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.direct import SEND_AGAIN_MAX, SEND_AGAIN_S
 from zmqgossip.core.errors import InvalidTimeout, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, ZmqGossipError
+from zmqgossip.core.events import NeighbourDown
 from zmqgossip.core.messages import (
     Answer,
     Body,
@@ -390,6 +391,8 @@ def test_a_neighbour_that_misses_its_probes_is_not_waited_for() -> None:
     assert ends(bench) == []
     bench.wait(DEFAULT.liveness_interval_s * 2 + DEFAULT.reply_timeout_s)
     assert last(bench) == (1, GONE, b"", "the link with it ended")
+    told = [at for at, effect in bench.effects if effect[0] == outbox.ANSWERED]
+    assert told == [at for at, effect in bench.effects if effect[0] == outbox.EVENT and isinstance(effect[1], NeighbourDown)]
 
 
 def test_a_neighbour_whose_ports_refuse_is_not_waited_for() -> None:
@@ -691,7 +694,7 @@ def test_a_question_that_nobody_waits_for_any_more_is_forgotten(timeout_s: float
     bench.wait(max(kept_s - 0.001, 0.0))
     assert nothing_left(bench) is (kept_s == 0.0)
     bench.wait(0.001)
-    assert nothing_left(bench) and bench.count("direct.unanswered") == 1
+    assert nothing_left(bench) and bench.count("requests.unanswered") == 1
     bench.call(bench.engine.answer, question.token, Status.ANSWERED, b"", "")
     assert bench.replies(Answer) == [] and bench.count("requests.answered_late") == 1
 

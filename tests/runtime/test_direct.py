@@ -138,4 +138,4 @@ def test_a_peer_that_says_nothing_is_a_timeout(start: Callable[[int], list[Talke
     began = time.monotonic()
     first.ask(second, b"a question", timeout_s=0.2)
     assert first.outcomes(1) == [Outcome.TIMEOUT] and time.monotonic() - began >= 0.2
-    wait_for(lambda: second.peer.counters().get("direct.unanswered") == 1, what="it has forgotten the question")
+    wait_for(lambda: second.peer.counters().get("requests.unanswered") == 1, what="it has forgotten the question")

@@ -294,7 +294,7 @@ class Direct:
             self._end(key, Outcome.TIMEOUT, b"", "no answer in time", now)
         elif name == REQUEST_DUE:
             del self._requests[key]
-            self._node.counters.add("direct.unanswered")
+            self._node.counters.add("requests.unanswered")
         elif name == SEND_AGAIN:
             self._send_waiting(self._lines[key], SEND_AGAIN_MAX)
             if self._lines[key].waiting:
