@@ -16,7 +16,7 @@ from tests.core.harness import ACCEPTED, CLUSTER, REFUSED, START, TURNS_MAX, WAL
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
 from zmqgossip.core.events import Event
-from zmqgossip.core.outbox import Knock, Segment
+from zmqgossip.core.outbox import Answered, Knock, Question, Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import Endpoint, PeerState
@@ -36,6 +36,8 @@ class Place:
     topics: Counter[bytes] = field(default_factory=Counter)
     events: list[Event] = field(default_factory=list)
     delivered: list[Segment] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
 
 
 class Mesh:
@@ -155,6 +157,10 @@ class Mesh:
                     place.delivered += args
                 case outbox.EVENT:
                     place.events += args
+                case outbox.ASKED:
+                    place.asked += args
+                case outbox.ANSWERED:
+                    place.answered += args
 
     def _at(self, endpoint: Endpoint) -> Place | None:
         """Who listens there, on either port."""

@@ -100,6 +100,9 @@ BODIES: list[m.Body] = [
     m.LinkUp(NONCE),
     m.Probe(WALL, 5002, NONCE, NONCE),
     m.Reply(WALL, 5001, 5002, NONCE),
+    m.Direct(CAROL, ALICE.id, True, 5.0, b"to Alice alone"),
+    m.Answer(m.Status.ANSWERED, b"an answer", ""),
+    m.Answer(m.Status.FAILED, b"", "no"),
     m.Check(NONCE, NONCE),
     m.Checked(CAROL, NONCE, True),
     m.WrongCluster(),
@@ -131,9 +134,18 @@ class Peer:
         self.gossip(segment(BOB, 1, b"hello"))
         self.gossip(notice(CAROL, 1, CAROL, PeerState.ALIVE))
         self.engine.publish([("gossip", b"mine"), ("gossip", b"mine too")], NOW)
-        for body in (m.Probe(WALL, BOB.port, link.mine, NONCE), m.Hello(DAVE, ALICE.id, NONCE, ["plain"]), m.Check(NONCE, NONCE)):
+        self.engine.direct.refusal = None
+        requests = (
+            m.Probe(WALL, BOB.port, link.mine, NONCE),
+            m.Hello(DAVE, ALICE.id, NONCE, ["plain"]),
+            m.Check(NONCE, NONCE),
+            m.Direct(DAVE, ALICE.id, True, 60.0, b"a question"),
+        )
+        for body in requests:
             self.recorded.append(CODEC.encode(body, 1))
             self.engine.on_request(ROUTE, self.recorded[-1], "127.0.0.1", NOW)
+        self.engine.ask(1, BOB.id, b"another", True, 60.0, NOW)
+        self.recorded.append(CODEC.encode(m.Answer(m.Status.ANSWERED, b"its answer"), self.engine.node.exchange))
         self.effects(-1)
         assert link.state is LinkState.UP and self.engine.me.ready
         assert self.engine.members.living_count == 3 and len(self.engine.view) == 3

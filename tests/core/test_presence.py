@@ -328,6 +328,20 @@ def test_a_seed_is_tried_again_for_ever_with_pauses_that_grow_to_one_interval() 
     assert len(bench.events(SeedLost)) == 1
 
 
+def test_a_seed_is_tried_again_when_its_place_is_also_the_key_of_a_link() -> None:
+    bench = PeerBench(seeds=5, luck=1)
+    bench.start()
+    for key in bench.asked_seeds:
+        bench.listed_by(key, peer(2))
+    lost = seed_at(5)
+    (key,), link = bench.keys_of(lost), bench.link(peer(2))
+    assert link.key == 4, "the fifth seed's place, counted from 0"
+    bench.disconnect(key)
+    bench.forget()
+    bench.wait(DEFAULT.reconnect_min_s)
+    assert lost in bench.open.values() and bench.engine.view.by_key(4) is link
+
+
 def test_a_seed_that_answers_again_begins_with_the_shortest_pause_when_it_goes_again() -> None:
     bench = started(1)
     for _ in range(300):

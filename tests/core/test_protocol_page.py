@@ -119,7 +119,7 @@ def test_the_codec_reads_and_writes_the_same_segments() -> None:
 TYPES = {
     t.PeerId: "id", m.Nonce: "nonce", t.Host: "host", t.Port: "port", t.Count: "count", t.Timestamp: "timestamp", m.Text: "text",
     bool: "bool", bytes: "bytes", t.PeerRecord: "record", m.Members: "[member]", m.Records: "[record]",
-    t.PeerState: "state", m.Why: "why", m.Evidence: "evidence",
+    t.PeerState: "state", m.Why: "why", m.Evidence: "evidence", m.Status: "status",
     Annotated[int, Meta(ge=1)]: "ordinal",
     Annotated[list[m.Position], Meta(max_length=1024)]: "[position]",
     Annotated[list[m.Text], Meta(max_length=16)]: "[text]",
@@ -139,7 +139,8 @@ def described(kind: type[Struct]) -> str:
     hints = get_type_hints(kind, include_extras=True)
     written = []
     for each in fields(kind):
-        default = "" if each.required else f" = {json.dumps(each.default)}"
+        value = each.default.decode() if isinstance(each.default, bytes) else each.default
+        default = "" if each.required else f" = {json.dumps(value)}"
         written.append(f"`{each.name}: {TYPES[hints[each.name]]}`{default}")
     return ", ".join(written)
 
@@ -157,7 +158,7 @@ def test_a_type_inside_bodies_is_described_as_it_is(kind: type[Struct]) -> None:
     assert found == described(kind)
 
 
-@pytest.mark.parametrize("kind", [t.PeerState, m.Why, m.Evidence])
+@pytest.mark.parametrize("kind", [t.PeerState, m.Why, m.Evidence, m.Status])
 def test_an_enumeration_has_the_values_of_the_page(kind: type[IntEnum]) -> None:
     name = {t.PeerState: "state"}.get(kind, kind.__name__.lower())
     (found,) = (values for written, values in rows("enumeration", "values") if written == name)

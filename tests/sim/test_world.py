@@ -12,6 +12,9 @@ import pytest
 from tests.sim.toys import Toy, ToyWorld
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import Event, NeighbourDown, PeerDead, Ready
+from zmqgossip.core.messages import Status
+from zmqgossip.core.outbox import Answered, Outcome, Question
+from zmqgossip.core.peer import PeerEngine
 from zmqgossip.sim import Body, Violation, Weather, World
 from zmqgossip.sim.clock import Clock
 from zmqgossip.sim.paths import next_repeat_s
@@ -257,3 +260,28 @@ def test_the_trace_shows_the_last_lines_of_all_or_of_one_node() -> None:
     assert any("event" in line and "Ready(" in line for line in lines)
     assert all(line.split()[1] == "p2" for line in world.trace.lines(1000, node="p2"))
     assert world.report(5).splitlines()[1:] == lines[-5:]
+
+
+# -- direct messages ------------------------------------------------------------------------------------------------------
+
+
+def test_direct_messages_cross_the_virtual_network_and_a_partition_makes_them_time_out() -> None:
+    world = World(seed=3)
+    world.add_peers(2)
+    world.run_until(world.all_ready, 10.0)
+    asker, asked = world.nodes["p1"], world.nodes["p2"]
+    assert isinstance(asker.engine, PeerEngine) and isinstance(asked.engine, PeerEngine)
+    asked.engine.direct.refusal = None
+    asker.turn(asker.engine.ask, 1, asked.engine.me.id, b"?", True, 5.0)
+    world.run(0.5)
+    ((_, question),) = asked.directs
+    assert isinstance(question, Question)
+    asked.turn(asked.engine.answer, question.token, Status.ANSWERED, b"!", "")
+    world.run(0.5)
+    world.partition(["p1"], ["p2"])
+    asker.turn(asker.engine.ask, 2, asked.engine.me.id, b"?", False, 0.4)
+    world.run(0.5)
+    assert [item for _, item in asker.directs] == [
+        Answered(1, Outcome.ANSWERED, b"!", ""),
+        Answered(2, Outcome.TIMEOUT, b"", "no answer in time"),
+    ]

@@ -57,6 +57,13 @@ class ProtocolConfig:
     several_accused: int = _knob(3, 2, 1000, "so many unreachable at once point at the seed's own network")
     several_window_s: float = _knob(10.0, 0.1, 600, "what counts as at once")
 
+    questions_max: int = _knob(10_000, 1, 1_000_000, "direct messages of one's own that wait for their end; beyond, BUSY here")
+    questions_bytes_max: int = _knob(67_108_864, 1, 2**40, "those of them that no connection has taken yet, in bytes; beyond, BUSY here")
+    requests_open_max: int = _knob(1_000, 1, 1_000_000, "others' questions that wait for this peer's answer; beyond, BUSY")
+    direct_timeout_max_s: float = _knob(3600.0, 0.1, 10_000_000, "longest wait for an answer: a question whose asker died is kept as long")
+    errands_max: int = _knob(64, 1, 4096, "connections to peers without a link, for direct messages: each is a DEALER and its monitor")
+    errand_idle_s: float = _knob(2.0, 0.0, 600, "how long such a connection is kept for the next message: a handshake costs more than ten")
+
     message_bytes_max: int = _knob(60_000, 1, 65_000, "payload and topic of one message; a frame holds 64 KiB")
     segment_bytes_max: int = _knob(65_536, 1024, 65_536, "body of a segment: copies decide the cost beyond")
     members_max: int = _knob(100_000, 10, 10_000_000, "entries of a table of members, the living and the dead")

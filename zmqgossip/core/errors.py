@@ -74,6 +74,76 @@ class InvalidTopic(ZmqGossipError):
         self.why = why
 
 
+class PeerGone(ZmqGossipError):
+    """A direct message had no taker, or lost the one it had: whether it was read is not known then. It is not sent again.
+
+    Attributes:
+        peer_id: 16 bytes.
+        why: what was seen of it.
+    """
+
+    def __init__(self, peer_id: bytes, why: str) -> None:
+        super().__init__(f"peer {peer_id.hex()} is gone: {why}; choose another peer, or send again if twice does no harm")
+        self.peer_id = peer_id
+        self.why = why
+
+
+class PeerBusy(ZmqGossipError):
+    """A direct message was refused because a line is full, there or here. Nobody has read it.
+
+    Attributes:
+        peer_id: 16 bytes.
+        why: which line.
+    """
+
+    def __init__(self, peer_id: bytes, why: str) -> None:
+        super().__init__(f"peer {peer_id.hex()} took no message: {why}; wait a little and send it again")
+        self.peer_id = peer_id
+        self.why = why
+
+
+class Timeout(ZmqGossipError, TimeoutError):
+    """A direct message had no answer in time. It may have been read, and may be answered still: that answer is dropped.
+
+    Attributes:
+        peer_id: 16 bytes.
+        timeout_s: seconds that were waited.
+    """
+
+    def __init__(self, peer_id: bytes, timeout_s: float) -> None:
+        super().__init__(f"peer {peer_id.hex()} gave no answer within {timeout_s:g} s; wait longer, or send again if twice does no harm")
+        self.peer_id = peer_id
+        self.timeout_s = timeout_s
+
+
+class RequestFailed(ZmqGossipError):
+    """A direct message came to its peer, and was not answered there but with a failure.
+
+    Attributes:
+        peer_id: 16 bytes.
+        why: what that peer said of it, at most 200 characters.
+    """
+
+    def __init__(self, peer_id: bytes, why: str) -> None:
+        super().__init__(f"peer {peer_id.hex()} could not answer: {why}; look into the program that runs there")
+        self.peer_id = peer_id
+        self.why = why
+
+
+class InvalidTimeout(ZmqGossipError, ValueError):
+    """A time to wait that is not above 0, or longer than askers are waited for.
+
+    Attributes:
+        timeout_s: as it was given.
+        timeout_max_s: the longest that is accepted.
+    """
+
+    def __init__(self, timeout_s: float, timeout_max_s: float) -> None:
+        super().__init__(f"a timeout of {timeout_s:g} s is not possible; choose one above 0 and up to {timeout_max_s:g} s")
+        self.timeout_s = timeout_s
+        self.timeout_max_s = timeout_max_s
+
+
 class NodeClosed(ZmqGossipError):
     """The node was used after it had left."""
 

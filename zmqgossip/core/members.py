@@ -60,7 +60,11 @@ _CHANGES = {SUSPECT: Change.SUSPECTED, DEAD: Change.DIED, LEFT: Change.LEFT}
 
 
 class Members:
-    """A table of members, without the node itself. The living and the tombstones are bounded apart; the oldest tombstone goes first."""
+    """A table of members, without the node itself. The living and the tombstones are bounded apart; the oldest tombstone goes first.
+
+    Attributes:
+        buried_count: how often somebody became DEAD or LEFT; who waits for members looks again when it has changed.
+    """
 
     __slots__ = (
         "_living",
@@ -70,6 +74,7 @@ class Members:
         "_tombstone_s",
         "_tombstones",
         "_tombstones_max",
+        "buried_count",
         "ready_count",
         "refused_count",
     )
@@ -82,6 +87,7 @@ class Members:
         self._living_max = living_max
         self._tombstones_max = tombstones_max
         self._tombstone_s = tombstone_s
+        self.buried_count = 0
         self.ready_count = 0
         self.refused_count = 0  # newcomers for whom the table had no place
 
@@ -140,6 +146,7 @@ class Members:
             self._living[member.record.id] = member
             self.ready_count += member.record.ready
         else:
+            self.buried_count += 1
             self._tombstones[member.record.id] = member
 
     def forget(self, peer: PeerId) -> None:

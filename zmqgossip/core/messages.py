@@ -44,6 +44,8 @@ class Code(IntEnum):
     NOT_YET = 1131
     SYNCED = 1132
     GOSSIP = 1133
+    DIRECT = 1140
+    ANSWER = 1141
     REPLY = 1144
     PROPAGATED = 1155
     WRONG_CLUSTER = 1190
@@ -68,6 +70,16 @@ class Evidence(IntEnum):
     MISSES = 1
     REFUSED = 2
     REPLACED = 3  # somebody else answers at its address
+
+
+class Status(IntEnum):
+    """How a direct message ended at the peer that it was meant for."""
+
+    HEARD = 1  # taken for delivery; nothing more was wanted
+    ANSWERED = 2
+    BUSY = 3  # as many are waiting there as it keeps
+    FAILED = 4  # nobody takes it, or who took it failed
+    NOT_ME = 5  # somebody else lives here
 
 
 Nonce = Annotated[bytes, Meta(min_length=8, max_length=8)]
@@ -266,6 +278,26 @@ class Reply(Body, frozen=True, array_like=True):
     probe: Nonce
 
 
+class Direct(Body, frozen=True, array_like=True):
+    """One peer, or anybody with an address, has something for `target` alone. `timeout_s` is how long the sender waits, in seconds."""
+
+    code = Code.DIRECT
+    record: PeerRecord
+    target: PeerId
+    wants_answer: bool
+    timeout_s: Timestamp
+    payload: bytes
+
+
+class Answer(Body, frozen=True, array_like=True):
+    """What became of a direct message: the payload if ANSWERED, a short text if FAILED."""
+
+    code = Code.ANSWER
+    status: Status
+    payload: bytes = b""
+    text: Text = ""
+
+
 class Check(Body, frozen=True, array_like=True):
     """A seed asks whoever listens at a registered address who it is, and whether the ticket is its own."""
 
@@ -336,7 +368,7 @@ class WrongVersion(Body, frozen=True, array_like=True):
 
 BODIES: tuple[type[Body], ...] = (
     Register, Registered, NotListed, List, Listed, Presence, Present, UnknownPeer, Report, Verdict, Leave, LeaveHeard,
-    Hello, Welcome, Refused, Bye, UnknownLink, LinkUp, Probe, Reply, Check, Checked,
+    Hello, Welcome, Refused, Bye, UnknownLink, LinkUp, Probe, Reply, Direct, Answer, Check, Checked,
     Sync, BaselinePart, NotYet, Synced, WrongCluster, WrongVersion,
 )  # fmt: skip
 """All bodies of frames between DEALER and ROUTER; GOSSIP and PROPAGATED are segments, below."""

@@ -53,8 +53,13 @@ class Node:
 
     def ask(self, key: int, body: Body) -> int:
         """Sends `body` on the DEALER under `key`; the exchange number comes back with the answer."""
+        exchange = self.new_exchange()
+        self.outbox.request(key, self.codec.encode(body, exchange))
+        return exchange
+
+    def new_exchange(self) -> int:
+        """A number that pairs a question with its answer: used again after four billion others."""
         self.exchange = (self.exchange + 1) & 0xFFFF_FFFF
-        self.outbox.request(key, self.codec.encode(body, self.exchange))
         return self.exchange
 
     def answer(self, route: Route, body: Body, exchange: int) -> None:

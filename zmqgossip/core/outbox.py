@@ -11,6 +11,8 @@ An effect is a tuple whose first item says what it is. Tuples and not objects: w
     (KNOCK, key, endpoints)          plain TCP connects; one on_knock follows with a Knock for each endpoint
     (DELIVER, segment)               application messages for the user
     (EVENT, event)                   something that the user is told
+    (ASKED, question)                a direct message for the user; `PeerEngine.answer` takes its token
+    (ANSWERED, answered)             the one end of a direct message of the user's own
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from zmqgossip.core.events import Event
-from zmqgossip.core.types import Endpoint, PeerId
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
 
-REQUEST, REPLY, PUBLISH, OPEN, CLOSE, SUBSCRIBE, KNOCK, DELIVER, EVENT = range(9)
+REQUEST, REPLY, PUBLISH, OPEN, CLOSE, SUBSCRIBE, KNOCK, DELIVER, EVENT, ASKED, ANSWERED = range(11)
 Effect = tuple[Any, ...]
 Route = bytes
 """Where an answer goes: what the ROUTER calls a connection. It means nothing beyond the turn that named it."""
@@ -45,6 +47,39 @@ class Segment(NamedTuple):
     frame: bytes
     header: Any
     brought: tuple[PeerId, Endpoint] | None
+
+
+class Outcome(IntEnum):
+    """How a direct message of one's own ended."""
+
+    ANSWERED = 1
+    HEARD = 2
+    BUSY = 3
+    FAILED = 4
+    GONE = 5
+    TIMEOUT = 6
+
+
+class Question(NamedTuple):
+    """A direct message from `sender`, who says so itself.
+
+    `token` is for the answer, within `timeout_s` seconds; it is 0 where none is wanted.
+    """
+
+    token: int
+    sender: PeerRecord
+    payload: bytes
+    wants_answer: bool
+    timeout_s: float
+
+
+class Answered(NamedTuple):
+    """What became of the direct message that was asked under `token`: `payload` if ANSWERED, else `why` in words."""
+
+    token: int
+    outcome: Outcome
+    payload: bytes
+    why: str
 
 
 class Outbox:
@@ -86,3 +121,9 @@ class Outbox:
 
     def event(self, event: Event) -> None:
         self.effects.append((EVENT, event))
+
+    def asked(self, question: Question) -> None:
+        self.effects.append((ASKED, question))
+
+    def answered(self, answered: Answered) -> None:
+        self.effects.append((ANSWERED, answered))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from zmqgossip.core import accusations, baseline, farewell, liveness, overlay, presence
+from zmqgossip.core import accusations, baseline, direct, farewell, liveness, overlay, presence
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
@@ -17,14 +17,17 @@ from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.members import Members
 from zmqgossip.core.membership import Membership
 from zmqgossip.core.messages import (
+    Answer,
     Body,
     Bye,
     Check,
     Checked,
+    Direct,
     Hello,
     Leave,
     LeaveHeard,
     Probe,
+    Status,
     Sync,
     Synced,
     UnknownPeer,
@@ -35,7 +38,7 @@ from zmqgossip.core.messages import (
 from zmqgossip.core.neighbours import Neighbours
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
-from zmqgossip.core.types import Endpoint, PeerRecord, PeerState
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
 
@@ -61,6 +64,7 @@ class PeerEngine:
         self.presence = presence.Presence(self.node, seeds, self.members)
         self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
         self.farewell = farewell.Farewell(self.node)
+        self.direct = direct.Direct(self.node, self.view, self.members)
         self.neighbours = Neighbours(self.node, self.view, self.liveness, self.overlay, self.membership, self.farewell)
 
     @property
@@ -103,11 +107,20 @@ class PeerEngine:
         """Publishes (topic, payload) pairs. Raises PayloadTooLarge, and then none of them went out."""
         self.gossip.publish(self.me, batch, now)
 
+    def ask(self, token: int, peer: PeerId, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
+        """Asks one peer, or tells it something. One ANSWERED effect with `token` follows. Raises PayloadTooLarge, InvalidTimeout."""
+        self.direct.ask(self.me, token, peer, payload, wants_answer, timeout_s, now)
+
+    def answer(self, token: int, status: Status, payload: bytes, text: str, now: float) -> None:
+        """Answers a Question: ANSWERED with a payload, or FAILED or BUSY with a text. Raises PayloadTooLarge."""
+        self.direct.answer(token, status, payload, text, now)
+
     def leave(self, now: float) -> None:
         """Says goodbye to neighbours and seeds; `finished` becomes true when all have heard it, or the time for it is over."""
         if self.overlay.stopped:
             return
         self.overlay.stopped = True
+        self.direct.leave(now)
         if self.membership.announced:
             self.gossip.announce(self.me, self.me, PeerState.LEFT)
         keys = [link.key for link in self.view.links() if link.theirs and link.connected]
@@ -124,8 +137,11 @@ class PeerEngine:
             self.neighbours.on_connected(link, now)
         elif self.presence.knows(key):
             self.presence.on_connected(self.me, key, now)
+        else:
+            self.direct.on_connected(key, now)
 
     def on_disconnected(self, key: int, now: float) -> None:
+        self.direct.on_disconnected(key, now)
         link = self.view.by_key(key)
         if link is not None:
             self.neighbours.on_disconnected(link, now)
@@ -133,8 +149,16 @@ class PeerEngine:
             self.presence.on_disconnected(key, now)
         self.farewell.unreachable(key)
 
+    def on_not_sent(self, key: int, frame: bytes, now: float) -> bool:
+        """The DEALER under `key` was full and did not take `frame`. Whether it is tried again: all but questions is old news then.
+
+        The body may call this in the middle of an outbox: it adds no effect.
+        """
+        return self.direct.on_not_sent(key, frame, now)
+
     def on_not_opened(self, key: int, now: float) -> None:
         """The body had no socket left, or no way to that address: nobody else is to blame."""
+        self.direct.on_not_opened(key, now)
         link = self.view.by_key(key)
         if link is not None:
             self.neighbours.on_not_opened(link, now)
@@ -149,6 +173,7 @@ class PeerEngine:
         link = self.view.by_key(key)
         if link is not None:
             self.neighbours.on_knock(link, results, now)
+            self.direct.look(now)
 
     # -- messages ---------------------------------------------------------------------------------------------------------
 
@@ -164,6 +189,8 @@ class PeerEngine:
                 origin, notices = self.gossip.receive(self.me, link, frame, now)
                 for notice in notices:
                     self.membership.on_notice(origin, notice, now)
+                if notices:
+                    self.direct.look(now)
             elif frame[:LINK_TOPIC_BYTES] == link_topic(self.me.id, link.theirs):
                 self.neighbours.on_link_up(link, frame[LINK_TOPIC_BYTES:], now)
             else:
@@ -195,27 +222,37 @@ class PeerEngine:
                 self.neighbours.on_bye(body, now)
             case Leave():
                 self.neighbours.on_leave(body, route, exchange, now)
+            case Direct():
+                self.direct.on_direct(self.me, body, route, exchange, address, now)
             case Check():
                 self.node.answer(route, Checked(self.me, body.nonce, self.presence.has_ticket(body.ticket)), exchange)
                 self.counters.add("checks.answered")
             case _:
                 self.node.refuse("unexpected", address)
+        self.direct.look(now)
 
     def on_reply(self, key: int, frame: bytes, now: float) -> None:
-        """A frame at the DEALER of a link or of a seed."""
+        """A frame at the DEALER of a link, of a seed or of an errand."""
         link = self.view.by_key(key)
-        if link is None and not self.presence.knows(key):
+        errand = self.direct.errand_at(key)
+        if link is None and errand is None and not self.presence.knows(key):
             self.counters.add("dropped.link_gone")
             return
         try:
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
-            self.node.refuse_frame(error, str(link.peer.endpoint if link is not None else self.presence.seed_of(key)))
+            self.node.refuse_frame(error, str(link.peer if link is not None else errand or self.presence.seed_of(key)))
             return
-        if link is not None:
-            self.neighbours.on_reply(link, body, exchange, now)
-        else:
+        if errand is not None:
+            self.direct.on_reply(key, exchange, body, now)
+        elif link is None:
             self._on_seeds_reply(key, body, now)
+        elif isinstance(body, Answer):
+            self.liveness.heard(link, now)
+            self.direct.on_reply(key, exchange, body, now)
+        else:
+            self.neighbours.on_reply(link, body, exchange, now)
+        self.direct.look(now)
 
     def _on_seeds_reply(self, key: int, body: Body, now: float) -> None:
         match body:
@@ -246,9 +283,13 @@ class PeerEngine:
             key = self.node.timers.pop_due(now)
             assert key is not None, "a deadline that has passed has a key"
             self._on_due(*key, due, now)
+        self.direct.look(now)
 
     def _on_due(self, name: str, key: int, due: float, now: float) -> None:
-        link = self.view.by_key(key)
+        if name in direct.TIMERS:  # before links are looked for: an exchange number may be the key of one
+            self.direct.on_due(name, key, now)
+            return
+        link = self.view.by_key(key) if name != presence.SEED_RETRY else None  # nor may a seed's place be taken for one
         if link is not None:
             self.neighbours.on_due(name, link, due, now)
             return

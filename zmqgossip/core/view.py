@@ -52,11 +52,16 @@ class Link:
 
 
 class View:
-    """All links, found by key, by peer and by our nonce."""
+    """All links, found by key, by peer and by our nonce.
 
-    __slots__ = ("_by_key", "_by_nonce", "_by_peer")
+    Attributes:
+        removed_count: links that are gone; who holds on to links looks again when it has changed.
+    """
+
+    __slots__ = ("_by_key", "_by_nonce", "_by_peer", "removed_count")
 
     def __init__(self) -> None:
+        self.removed_count = 0
         self._by_key: dict[int, Link] = {}
         self._by_peer: dict[PeerId, Link] = {}
         self._by_nonce: dict[bytes, Link] = {}
@@ -68,6 +73,7 @@ class View:
         self._by_nonce[link.mine] = link
 
     def remove(self, link: Link) -> None:
+        self.removed_count += 1
         del self._by_key[link.key]
         del self._by_peer[link.peer.id]
         del self._by_nonce[link.mine]

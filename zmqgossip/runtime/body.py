@@ -15,7 +15,7 @@ import zmq
 
 from zmqgossip.core import outbox
 from zmqgossip.core.events import Connected, Event
-from zmqgossip.core.outbox import Knock, Route, Segment
+from zmqgossip.core.outbox import Answered, Knock, Question, Route, Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import Endpoint
@@ -28,7 +28,9 @@ DRAIN_MAX = 256
 """Frames that one socket may hand over in a turn, so that no neighbour starves the others."""
 WALL_CHECK_S = 1.0
 Engine = PeerEngine | SeedEngine
-Tell = Callable[[float, Event | Segment], None]
+Told = Event | Segment | Question | Answered
+Tell = Callable[[float, Any], None]
+"""Takes the Unix time and a `Told`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +75,8 @@ class Body:
             outbox.KNOCK: self._knock,
             outbox.DELIVER: self._tell_now,
             outbox.EVENT: self._tell_now,
+            outbox.ASKED: self._tell_now,
+            outbox.ANSWERED: self._tell_now,
         }
         loop.add(self)
 
@@ -106,7 +110,7 @@ class Body:
             for kind, *arguments in effects:
                 self._effects[kind](now, *arguments)
 
-    def _tell_now(self, now: float, item: Event | Segment) -> None:
+    def _tell_now(self, now: float, item: Told) -> None:
         self._tell(self.engine.node.wall(now), item)
 
     def connected(self, address: str) -> None:
@@ -224,18 +228,19 @@ class Body:
         try:
             line.dealer.send(frame, zmq.NOBLOCK)
         except zmq.Again:
-            self._request_again(line, frame)
+            self._request_again(now, key, line, frame)
 
-    def _request_again(self, line: _Line, frame: bytes) -> None:
+    def _request_again(self, now: float, key: int, line: _Line, frame: bytes) -> None:
         """libzmq looks for a new connection only now and then while sending; asking for its events makes it look."""
+        reason = "not_connected"  # or full: without POLLOUT nothing tells which
         try:
             if line.dealer.getsockopt(zmq.EVENTS):
                 line.dealer.send(frame, zmq.NOBLOCK)
                 return
         except zmq.Again:
-            self.engine.counters.add("dropped.dealer_full")
-            return
-        self.engine.counters.add("dropped.not_connected")
+            reason = "dealer_full"
+        if not (isinstance(self.engine, PeerEngine) and self.engine.on_not_sent(key, frame, now)):
+            self.engine.counters.add(f"dropped.{reason}")
 
     def _reply(self, now: float, route: Route, frame: bytes) -> None:
         try:

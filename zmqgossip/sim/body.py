@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.events import Event, Ready
 from zmqgossip.core.outbox import (
+    ANSWERED,
+    ASKED,
     CLOSE,
     DELIVER,
     EVENT,
@@ -24,9 +26,11 @@ from zmqgossip.core.outbox import (
     REPLY,
     REQUEST,
     SUBSCRIBE,
+    Answered,
     Effect,
     Knock,
     Outbox,
+    Question,
     Segment,
 )
 from zmqgossip.core.types import Endpoint
@@ -87,11 +91,11 @@ class Body:
         inbox: what arrives while it is paused.
         ready_at: when its engine said Ready; None before.
         ended_at: when it went, however it went; None while it lives.
-        events, segments: what the user was told and given, with the times; empty if the world keeps none.
+        events, segments, directs: what the user was told and given, with the times; empty if the world keeps none.
     """
 
     __slots__ = (
-        "address", "dealers", "ended_at", "endpoint", "engine", "events", "gossip", "inbox", "incoming", "label", "life", "name",
+        "address", "dealers", "directs", "ended_at", "endpoint", "engine", "events", "gossip", "inbox", "incoming", "label", "life", "name",
         "publish_endpoint", "published", "ready_at", "routes", "segments", "started_at", "state", "subs", "turns", "turns_at",
         "wake_at", "world", "xpub",
     )  # fmt: skip
@@ -122,6 +126,7 @@ class Body:
         self.published = 0
         self.events: list[tuple[float, Event]] = []
         self.segments: list[tuple[float, Segment]] = []
+        self.directs: list[tuple[float, Question | Answered]] = []
 
     def __repr__(self) -> str:
         return f"<{self.label} at {self.endpoint}, {self.state.value}>"
@@ -225,6 +230,8 @@ class Body:
             network.subscribe(self, effect[1], effect[2], effect[3])
         elif what == KNOCK:
             network.knock(self, effect[1], effect[2])
+        elif what in (ASKED, ANSWERED):
+            self._directed(effect[1], now)
         else:
             raise AssertionError(f"{self.label}: no such effect: {effect!r}")
 
@@ -233,6 +240,11 @@ class Body:
         self.world.ledger.delivered(self, segment, now)
         if self.world.keep:
             self.segments.append((now, segment))
+
+    def _directed(self, item: Question | Answered, now: float) -> None:
+        self.world.trace.note(now, self.label, type(item).__name__.lower(), repr(item))
+        if self.world.keep:
+            self.directs.append((now, item))
 
     def _told(self, event: Event, now: float) -> None:
         self.world.trace.note(now, self.label, "event", event)
