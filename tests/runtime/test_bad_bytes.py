@@ -35,7 +35,8 @@ from zmqgossip.core.wire import (
     link_topic,
     parse_link_topic,
 )
-from zmqgossip.runtime.node import Delivery, Peer, Seeds
+from zmqgossip.runtime.node import PeerNode, SeedsNode
+from zmqgossip.runtime.outlet import Delivery
 from zmqgossip.runtime.sockets import SUBSCRIPTION_BYTES_MAX
 
 pytestmark = pytest.mark.sockets
@@ -69,9 +70,9 @@ class Network:
     """A seed and two peers, linked. `target` gets the bad bytes, `other` must notice nothing."""
 
     def __init__(self) -> None:
-        self.seeds = Seeds([(HOST, 0)], CLUSTER, CONFIG)
+        self.seeds = SeedsNode([(HOST, 0)], CLUSTER, CONFIG)
         self.seed = self.seeds.endpoints[0]
-        self.peers = [Peer([self.seed], CLUSTER, config=CONFIG) for _ in range(2)]
+        self.peers = [PeerNode([self.seed], CLUSTER, config=CONFIG) for _ in range(2)]
         self.target, self.other = self.peers
         self._rounds = 0
         for peer in self.peers:
@@ -85,7 +86,7 @@ class Network:
         sent = [b"%d of round %d" % (place, self._rounds) for place in range(2)]
         for peer, payload in zip(self.peers, sent, strict=True):
             peer.publish("gossip", payload)
-        delivered: Counter[tuple[Peer, bytes]] = Counter()
+        delivered: Counter[tuple[PeerNode, bytes]] = Counter()
 
         def have_come() -> bool:
             for peer in self.peers:

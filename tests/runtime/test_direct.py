@@ -14,7 +14,7 @@ from zmqgossip.core.config import LAN
 from zmqgossip.core.messages import Status
 from zmqgossip.core.outbox import Answered, Outcome, Question
 from zmqgossip.core.types import PeerId
-from zmqgossip.runtime.node import Peer, Seeds
+from zmqgossip.runtime.node import PeerNode, SeedsNode
 
 pytestmark = pytest.mark.sockets
 KNOBS = replace(LAN, errand_idle_s=0.2, neighbours_dialled=1, neighbours_max=1)
@@ -23,8 +23,8 @@ KNOBS = replace(LAN, errand_idle_s=0.2, neighbours_dialled=1, neighbours_max=1)
 class Talker:
     """A peer whose direct messages are told here, in its loop's thread, and all questions answered with `reply`."""
 
-    def __init__(self, seeds: Seeds) -> None:
-        self.peer = Peer(seeds.endpoints, "test", config=KNOBS)
+    def __init__(self, seeds: SeedsNode) -> None:
+        self.peer = PeerNode(seeds.endpoints, "test", config=KNOBS)
         self.engine, self._body = self.peer._engine, self.peer._body
         self.ends: list[Answered] = []
         self.heard: list[bytes] = []
@@ -69,14 +69,14 @@ class Talker:
 
 
 @pytest.fixture
-def seeds() -> Iterator[Seeds]:
-    made = Seeds([("127.0.0.1", 0)], "test", KNOBS)
+def seeds() -> Iterator[SeedsNode]:
+    made = SeedsNode([("127.0.0.1", 0)], "test", KNOBS)
     yield made
     made.close()
 
 
 @pytest.fixture
-def start(seeds: Seeds) -> Iterator[Callable[[int], list[Talker]]]:
+def start(seeds: SeedsNode) -> Iterator[Callable[[int], list[Talker]]]:
     """Peers with at most one link each: the first two have one with each other, a third has none."""
     with ExitStack() as stack:
 

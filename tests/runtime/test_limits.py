@@ -13,22 +13,22 @@ from zmqgossip.core.events import Left, SeedAccepted
 from zmqgossip.core.messages import Message, Messages
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import Codec, cluster_hash, encode_messages
-from zmqgossip.runtime import node, sockets
-from zmqgossip.runtime.node import Peer, Seeds
+from zmqgossip.runtime import outlet, sockets
+from zmqgossip.runtime.node import PeerNode, SeedsNode
 from zmqgossip.runtime.watch import Missed, Seen, Watch
 
 pytestmark = pytest.mark.sockets
 
 
-def happened(peer: Peer, kind: type) -> bool:
+def happened(peer: PeerNode, kind: type) -> bool:
     """Whether an event of that kind comes out, now or soon."""
     item = peer.take(0.05)
     return item is not None and isinstance(item.what, kind)
 
 
 def test_a_peer_without_a_socket_left_goes_on_and_joins_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds = Seeds([("127.0.0.1", 0)], "test", LAN)
-    peer = Peer(seeds.endpoints, "test", config=LAN)
+    seeds = SeedsNode([("127.0.0.1", 0)], "test", LAN)
+    peer = PeerNode(seeds.endpoints, "test", config=LAN)
     try:
         with monkeypatch.context() as patch:
 
@@ -45,8 +45,8 @@ def test_a_peer_without_a_socket_left_goes_on_and_joins_when_there_is_one(monkey
 
 
 def test_a_seed_without_a_socket_left_tells_nobody_that_they_are_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds = Seeds([("127.0.0.1", 0)], "test", LAN)
-    peer = Peer(seeds.endpoints, "test", config=LAN)
+    seeds = SeedsNode([("127.0.0.1", 0)], "test", LAN)
+    peer = PeerNode(seeds.endpoints, "test", config=LAN)
     real = sockets.dealer
 
     def to_seeds_only(context: sockets.Context, endpoint: Endpoint) -> tuple[sockets.Socket, sockets.Socket]:
@@ -71,8 +71,8 @@ def test_a_seed_without_a_socket_left_tells_nobody_that_they_are_unreachable(mon
 
 def test_a_user_who_takes_nothing_loses_segments_by_count_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "QUEUE_BYTES_MAX", 5_000)
-    seeds = Seeds([("127.0.0.1", 0)], "test", LAN)
-    peer = Peer(seeds.endpoints, "test", config=LAN)
+    seeds = SeedsNode([("127.0.0.1", 0)], "test", LAN)
+    peer = PeerNode(seeds.endpoints, "test", config=LAN)
     try:
         peer.start()
         for _ in range(20):

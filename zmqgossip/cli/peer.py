@@ -16,7 +16,8 @@ from zmqgossip.cli.options import ConfigOption, HostOption, LogDirOption, PortOp
 if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
     from zmqgossip.core.types import Endpoint, PeerId
-    from zmqgossip.runtime.node import Item, Peer
+    from zmqgossip.runtime.node import PeerNode
+    from zmqgossip.runtime.outlet import Item
     from zmqgossip.settings import Settings
 
 NEIGHBOURS_EVERY_S = 13.0
@@ -64,19 +65,12 @@ def peer(
             node.close()
 
 
-def _bind(settings: Settings, host: str, port: int, publish_port: int, announced: str) -> Peer:
-    from zmqgossip.runtime.node import Peer
+def _bind(settings: Settings, host: str, port: int, publish_port: int, announced: str) -> PeerNode:
+    from zmqgossip.runtime.node import PeerNode, Place
     from zmqgossip.settings import resolve
 
-    return Peer(
-        resolve(settings.seeds),
-        settings.cluster,
-        host=host,
-        port=port,
-        publish_port=publish_port,
-        announce=announced,
-        config=settings.protocol,
-    )
+    place = Place(host=host, port=port, publish_port=publish_port, announce=announced)
+    return PeerNode(resolve(settings.seeds), settings.cluster, place, config=settings.protocol)
 
 
 def _ask_port() -> int:
@@ -104,7 +98,7 @@ def _announced(host: str, announce: str | None) -> str:
     return announced
 
 
-def _banner(settings: Settings, node: Peer, host: str, log: str, quiet: bool) -> None:
+def _banner(settings: Settings, node: PeerNode, host: str, log: str, quiet: bool) -> None:
     from zmqgossip.cli.running import say, say_how_safe
 
     me = node.me
@@ -125,7 +119,7 @@ def _read_terminal() -> bytes:
 class _Run:
     """The life of the command between the banner and the end."""
 
-    def __init__(self, node: Peer, messages: int, every_s: float, after: int) -> None:
+    def __init__(self, node: PeerNode, messages: int, every_s: float, after: int) -> None:
         self._node = node
         self._left_to_send = messages
         self._every_s = every_s

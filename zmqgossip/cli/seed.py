@@ -12,7 +12,7 @@ from zmqgossip.cli.options import ConfigOption, LogDirOption, ProfileOption, Qui
 if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
     from zmqgossip.core.types import Endpoint
-    from zmqgossip.runtime.node import Seeds
+    from zmqgossip.runtime.node import SeedsNode
     from zmqgossip.settings import Settings
 
 
@@ -28,14 +28,14 @@ def seed(
     """Run the seeds: register peers, hand out lists, verify who is dead. Ctrl-C ends it."""
     from zmqgossip.cli.running import Stop
     from zmqgossip.runtime import report
-    from zmqgossip.runtime.node import Seeds
+    from zmqgossip.runtime.node import SeedsNode
     from zmqgossip.settings import load, resolve
 
     settings = load(config, profile=profile, log_dir=log_dir)
     endpoints = resolve(settings.seeds)
     chosen = [_only(only, endpoints)] if only is not None else list(endpoints)
     with Stop() as stop:
-        seeds = Seeds([(endpoint.host, endpoint.port) for endpoint in chosen], settings.cluster, settings.protocol)
+        seeds = SeedsNode([(endpoint.host, endpoint.port) for endpoint in chosen], settings.cluster, settings.protocol)
         stop.wake = seeds.wake
         try:
             log = settings.log_dir / "output_seed.txt"
@@ -60,7 +60,7 @@ def _only(only: str, endpoints: tuple[Endpoint, ...]) -> Endpoint:
     return endpoint
 
 
-def _banner(settings: Settings, seeds: Seeds, log: str, quiet: bool) -> None:
+def _banner(settings: Settings, seeds: SeedsNode, log: str, quiet: bool) -> None:
     from zmqgossip.cli.running import say, say_how_safe
 
     say(f"zmqgossip seed, cluster {settings.cluster!r}, profile {settings.profile}", quiet)
@@ -69,7 +69,7 @@ def _banner(settings: Settings, seeds: Seeds, log: str, quiet: bool) -> None:
     say("next: zmqgossip peer --port 5001", quiet)
 
 
-def _run(seeds: Seeds, stop: Stop) -> None:
+def _run(seeds: SeedsNode, stop: Stop) -> None:
     from zmqgossip.runtime import report
 
     while not stop.asked:

@@ -103,16 +103,14 @@ class PeerBusy(ZmqGossipError):
 
 
 class Timeout(ZmqGossipError, TimeoutError):
-    """A direct message had no answer in time. It may have been read, and may be answered still: that answer is dropped.
+    """What was waited for has not come in time.
 
     Attributes:
-        peer_id: 16 bytes.
         timeout_s: seconds that were waited.
     """
 
-    def __init__(self, peer_id: bytes, timeout_s: float) -> None:
-        super().__init__(f"peer {peer_id.hex()} gave no answer within {timeout_s:g} s; wait longer, or send again if twice does no harm")
-        self.peer_id = peer_id
+    def __init__(self, what: str, timeout_s: float, advice: str) -> None:
+        super().__init__(f"{what} within {timeout_s:g} s; {advice}")
         self.timeout_s = timeout_s
 
 
@@ -145,7 +143,7 @@ class InvalidTimeout(ZmqGossipError, ValueError):
 
 
 class NodeClosed(ZmqGossipError):
-    """The node was used after it had left."""
+    """The node was used before its start or after its end, or in a forked child."""
 
 
 class WireError(ZmqGossipError):

@@ -69,9 +69,13 @@ class Loop:
         """Runs `function` in the loop's thread and returns, or raises, what it does. Raises NodeClosed, TimeoutError."""
         if threading.current_thread() is self._thread:
             return function()
+        return self.submit(function).result(timeout_s)
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Has `function` run in the loop's thread; what it returns or raises comes through the future. Raises NodeClosed."""
         future: Future[T] = Future()
         self._hand_over((function, future))
-        return future.result(timeout_s)
+        return future
 
     def _hand_over(self, call: Call) -> None:
         if os.getpid() != self._pid:
@@ -157,6 +161,8 @@ class Loop:
             if future is None:
                 function()
                 continue
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 future.set_result(function())
             except Exception as error:  # whatever it is belongs to the caller
@@ -166,7 +172,7 @@ class Loop:
         """Nobody makes them any more: whoever waits is told."""
         while self._calls:
             _, future = self._calls.popleft()
-            if future is not None:
+            if future is not None and future.set_running_or_notify_cancel():
                 future.set_exception(NodeClosed("the node is closed"))
 
     def _turn(self) -> None:

@@ -1,127 +1,57 @@
-"""The handles that users hold: a peer, and the seeds of one process.
+"""Nodes: a peer, and the seeds of one process, each an engine with a body on a loop of its own.
 
-A handle binds its ports when it is made, so that a taken one is an error of the caller's and not a line in a log. What happens
-afterwards comes out of `take()` in order. Sockets and engine live in the loop's thread; every method here may be called from any.
+A node binds its ports when it is made, so that a taken one is an error of the caller's and not a line in a log. What happens
+afterwards goes to its sink, in order. Sockets and engine live in the loop's thread; every method here may be called from any.
 """
 
 from __future__ import annotations
 
-import queue
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
 
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
-from zmqgossip.core.errors import WireError
-from zmqgossip.core.events import Event, ProbeReceived, ReplyReceived
-from zmqgossip.core.messages import Messages
-from zmqgossip.core.outbox import Segment
+from zmqgossip.core.messages import Answer, Status
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
-from zmqgossip.core.types import ID_BYTES, Endpoint, PeerRecord
-from zmqgossip.core.wire import cluster_hash, decode_messages
+from zmqgossip.core.types import ID_BYTES, Endpoint, Member, PeerId, PeerRecord
+from zmqgossip.core.wire import cluster_hash
 from zmqgossip.runtime import sockets
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.loop import Loop
+from zmqgossip.runtime.outlet import Item, Outlet, Sink
 
-QUEUE_MAX = 100_000
-"""Items that wait for the user; ten times as many where the loss of an event would leave a wrong picture."""
-QUEUE_BYTES_MAX = 64 * 1024 * 1024
-"""Segments that wait for the user. A user who stops taking must not fill the memory; what is dropped then is counted."""
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Application messages of one segment.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a peer listens, and where others reach it.
 
     Attributes:
-        messages: the decoded body: the origin's host and port, the first msg_count, and the messages.
-        brought: where the neighbour that brought it can be reached; None for one's own.
-        hops: how often it was passed on before.
+        host: address to bind; announced to others unless `announce` names another.
+        port: of the ROUTER; 0 takes any free one.
+        publish_port: of the XPUB; 0 takes any free one.
     """
 
-    messages: Messages
-    brought: Endpoint | None
-    hops: int
-
-    @property
-    def origin(self) -> Endpoint:
-        return Endpoint(self.messages.host, self.messages.port)
+    host: str = "127.0.0.1"
+    port: int = 0
+    publish_port: int = 0
+    announce: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Something that happened, and when (Unix seconds). `where` is the seed that it happened at, None for a peer."""
-
-    at: float
-    what: Event | Delivery
-    where: Endpoint | None = None
-
-
-class _Outlet:
-    """The queue between the loop's thread and the user's: bounded, and awake at once."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[float, Event | Segment, Endpoint | None] | BaseException | None] = queue.SimpleQueue()
-        self._bytes_put = 0  # written by the loop's thread only
-        self._bytes_taken = 0  # by the user's only: their difference waits
-        self.dropped_count = 0
-        self.refused_count = 0
-
-    def put(self, at: float, item: Event | Segment, where: Endpoint | None) -> None:
-        if self._is_full(item):
-            self.dropped_count += 1
-            return
-        if isinstance(item, Segment):
-            self._bytes_put += len(item.frame)
-        self._queue.put((at, item, where))
-
-    def _is_full(self, item: Event | Segment) -> bool:
-        waiting = self._queue.qsize()
-        if isinstance(item, (Segment, ProbeReceived, ReplyReceived)):
-            return waiting >= QUEUE_MAX or self._bytes_put - self._bytes_taken > QUEUE_BYTES_MAX
-        return waiting >= 10 * QUEUE_MAX
-
-    def wake(self) -> None:
-        """Makes a waiting `take` return None; may be called from a signal handler."""
-        self._queue.put(None)
-
-    def fail(self, error: BaseException) -> None:
-        """The loop has ended by a bug: `take` raises it."""
-        self._queue.put(error)
-
-    def take(self, timeout_s: float | None) -> Item | None:
-        try:
-            taken = self._queue.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        if taken is None:
-            return None
-        if isinstance(taken, BaseException):
-            raise taken
-        at, item, where = taken
-        if isinstance(item, Event):
-            return Item(at, item, where)
-        self._bytes_taken += len(item.frame)
-        try:
-            messages = decode_messages(item.frame, item.header)
-        except WireError:
-            self.refused_count += 1
-            return None
-        return Item(at, Delivery(messages, item.brought[1] if item.brought else None, item.header.hops), where)
-
-
-class Peer:
+class PeerNode:
     """A peer of the network, from the first line of its constructor until `close`.
 
     Args:
         seeds: numeric endpoints of the configured seeds.
         cluster: the cluster's name; peers and seeds of another one do not speak to this one.
-        host: address to bind; announced to others unless `announce` names another.
-        port: of the ROUTER; 0 takes any free one.
-        publish_port: of the XPUB; 0 takes any free one.
         config: every knob of the protocol.
+        sink: is told what happens; None for an Outlet, which `take` reads.
+        body: what executes the engine's effects.
 
     Raises:
         PortInUse, CannotBind: nothing is left open then.
@@ -131,39 +61,87 @@ class Peer:
         self,
         seeds: Sequence[Endpoint],
         cluster: str,
+        place: Place | None = None,
         *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        publish_port: int = 0,
-        announce: str | None = None,
         config: ProtocolConfig = DEFAULT,
+        sink: Sink | None = None,
+        body: type[Body] = Body,
     ) -> None:
-        self._outlet = _Outlet()
-        self._loop = Loop(self._outlet.fail)
+        self._outlet = Outlet()
+        self._sink = sink or self._outlet
+        self._loop = Loop(self._sink.fail)
         try:
-            self._engine, self._body = self._loop.call(
-                lambda: self._bind(tuple(seeds), cluster, host, port, publish_port, announce or host, config)
-            )
+            self._engine, self._body = self._loop.call(lambda: self._bind(tuple(seeds), cluster, place or Place(), config, body))
         except BaseException:
             self._loop.stop()
             raise
 
     def _bind(
-        self, seeds: tuple[Endpoint, ...], cluster: str, host: str, port: int, publish_port: int, announce: str, config: ProtocolConfig
+        self, seeds: tuple[Endpoint, ...], cluster: str, place: Place, config: ProtocolConfig, body: type[Body]
     ) -> tuple[PeerEngine, Body]:
         rng = random.SystemRandom()
         domain = b"zmqgossip.peer"
-        router, port = sockets.router(self._loop.context, host, port, domain, sockets.BACKLOG_PEER)
+        router, port = sockets.router(self._loop.context, place.host, place.port, domain, sockets.BACKLOG_PEER)
         try:
-            xpub, publish_port = sockets.xpub(self._loop.context, host, publish_port, b"zmqgossip.xpub")
+            xpub, publish_port = sockets.xpub(self._loop.context, place.host, place.publish_port, b"zmqgossip.xpub")
         except BaseException:
             sockets.close(router)
             raise
         wall, now = time.time(), time.monotonic()
-        me = PeerRecord(rng.randbytes(ID_BYTES), int(wall * 1000), 0, announce, port, publish_port)
+        me = PeerRecord(rng.randbytes(ID_BYTES), int(wall * 1000), 0, place.announce or place.host, port, publish_port)
         engine = PeerEngine(me, seeds, cluster_hash(cluster), config, rng, wall - now)
-        body = Body(self._loop, engine, router, xpub, domain, lambda at, item: self._outlet.put(at, item, None))
-        return engine, body
+        return engine, body(self._loop, engine, router, xpub, domain, lambda at, item: self._sink.put(at, item, None))
+
+    # -- what it does -----------------------------------------------------------------------------------------------------
+
+    def submit(self, act: Callable[[PeerEngine, float], T]) -> Future[T]:
+        """Has `act(engine, now)` done in the loop's thread, and what follows from it. Raises NodeClosed."""
+        return self._loop.submit(lambda: self._turn(act))
+
+    def _turn(self, act: Callable[[PeerEngine, float], T]) -> T:
+        now = time.monotonic()
+        try:
+            return act(self._engine, now)
+        finally:
+            self._body.flush(now)
+
+    def _do(self, act: Callable[[PeerEngine, float], T]) -> T:
+        return self._loop.call(lambda: self._turn(act))
+
+    def start(self, ready_wanted: int = 0) -> None:
+        """Registers with the seeds and links up. `ready_wanted`: other peers that the caller will wait for."""
+
+        def start(engine: PeerEngine, now: float) -> None:
+            engine.ready_wanted = ready_wanted
+            engine.start(now)
+
+        self._do(start)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publishes one message. Raises PayloadTooLarge, InvalidTopic, NodeClosed."""
+        self._do(lambda engine, now: engine.publish([(topic, payload)], now))
+
+    def answer(self, token: int, status: Status, payload: bytes, text: str) -> None:
+        """Answers a Question. Raises PayloadTooLarge, NodeClosed."""
+        self._do(lambda engine, now: engine.answer(token, status, payload, text, now))
+
+    def refuse_questions(self, refusal: Answer | None) -> None:
+        """What everybody who asks is answered; None lets questions through to the sink."""
+
+        def refuse(engine: PeerEngine, now: float) -> None:
+            engine.direct.refusal = refusal
+
+        self._do(refuse)
+
+    def leave(self) -> None:
+        """Begins to say goodbye; the event `Left` tells when that is done."""
+        self._loop.post(lambda: self._turn(lambda engine, now: engine.leave(now)))
+
+    def close(self) -> None:
+        """Ends the sockets and the thread at once; `leave` first is the polite way. A second call does nothing."""
+        self._loop.stop()
+
+    # -- how it is --------------------------------------------------------------------------------------------------------
 
     @property
     def me(self) -> PeerRecord:
@@ -180,44 +158,13 @@ class Peer:
         """Neighbours whose link is up both ways."""
         return self._loop.call(lambda: [link.peer for link in self._engine.view.up()])
 
-    def start(self, ready_wanted: int = 0) -> None:
-        """Registers with the seeds and links up. `ready_wanted`: other peers that the caller will wait for."""
+    def members(self) -> list[Member]:
+        """Every other peer that it knows to live, suspects among them."""
+        return self._loop.call(lambda: [member for member in self._engine.members.living() if member.record.id != self.me.id])
 
-        def start() -> None:
-            now = time.monotonic()
-            self._engine.ready_wanted = ready_wanted
-            self._engine.start(now)
-            self._body.flush(now)
-
-        self._loop.call(start)
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publishes one message. Raises PayloadTooLarge, NodeClosed."""
-
-        def publish() -> None:
-            now = time.monotonic()
-            self._engine.publish([(topic, payload)], now)
-            self._body.flush(now)
-
-        self._loop.call(publish)
-
-    def take(self, timeout_s: float | None = None) -> Item | None:
-        """The next thing that happened; None after the time-out or a `wake`."""
-        return self._outlet.take(timeout_s)
-
-    def wake(self) -> None:
-        """Makes a waiting `take` return. May be called from a signal handler."""
-        self._outlet.wake()
-
-    def leave(self) -> None:
-        """Begins to say goodbye; the event `Left` tells when that is done."""
-
-        def leave() -> None:
-            now = time.monotonic()
-            self._engine.leave(now)
-            self._body.flush(now)
-
-        self._loop.post(leave)
+    def member(self, peer: PeerId) -> Member | None:
+        """What it holds of one peer, the dead and the left too."""
+        return self._loop.call(lambda: self._engine.members.get(peer))
 
     def counters(self) -> dict[str, int]:
         """All counters, by name."""
@@ -232,24 +179,34 @@ class Peer:
         counts["refused.messages"] = self._outlet.refused_count
         return {name: count for name, count in counts.items() if count}
 
-    def close(self) -> None:
-        """Ends the sockets and the thread at once; `leave` first is the polite way. A second call does nothing."""
-        self._loop.stop()
+    # -- what happened, without a sink ------------------------------------------------------------------------------------
+
+    def take(self, timeout_s: float | None = None) -> Item | None:
+        """The next thing that happened; None after the time-out or a `wake`."""
+        return self._outlet.take(timeout_s)
+
+    def wake(self) -> None:
+        """Makes a waiting `take` return. May be called from a signal handler."""
+        self._outlet.wake()
 
 
-class Seeds:
+class SeedsNode:
     """Seeds that live in one process, on one loop.
 
     Args:
         endpoints: where to bind; port 0 takes any free one.
+        sink: is told what happens; None for an Outlet, which `take` reads.
 
     Raises:
         PortInUse, CannotBind: nothing is left open then.
     """
 
-    def __init__(self, endpoints: Sequence[tuple[str, int]], cluster: str, config: ProtocolConfig = DEFAULT) -> None:
-        self._outlet = _Outlet()
-        self._loop = Loop(self._outlet.fail)
+    def __init__(
+        self, endpoints: Sequence[tuple[str, int]], cluster: str, config: ProtocolConfig = DEFAULT, sink: Sink | None = None
+    ) -> None:
+        self._outlet = Outlet()
+        self._sink = sink or self._outlet
+        self._loop = Loop(self._sink.fail)
         try:
             self._engines: list[SeedEngine] = self._loop.call(lambda: self._bind(list(endpoints), cluster, config))
         except BaseException:
@@ -263,7 +220,7 @@ class Seeds:
             router, bound = sockets.router(self._loop.context, host, port, domain, sockets.BACKLOG_SEED)
             me = Endpoint(host, bound)
             engine = SeedEngine(me, cluster_hash(cluster), config, random.SystemRandom(), time.time() - time.monotonic())
-            Body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._outlet.put(at, item, me))  # type: ignore[misc]
+            Body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._sink.put(at, item, me))  # type: ignore[misc]
             engines.append(engine)
         return engines
 

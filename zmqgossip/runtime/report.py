@@ -20,7 +20,7 @@ from zmqgossip.core import events
 from zmqgossip.core.errors import CannotWrite
 from zmqgossip.core.messages import Code
 from zmqgossip.core.types import Endpoint, PeerState
-from zmqgossip.runtime.node import Delivery, Item
+from zmqgossip.runtime.outlet import Delivery, Item
 
 PLAIN_TOPIC = "gossip"
 """The topic of the base protocol's own messages: their line says everything, so their body is not shown."""
