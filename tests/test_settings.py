@@ -50,7 +50,7 @@ def test_the_smallest_file_leaves_everything_else_at_its_default() -> None:
     assert settings.seeds == (SeedAddress("127.0.0.1", 6001),)
     assert settings.protocol == DEFAULT
     assert (settings.profile, settings.host, settings.log_dir) == ("default", "127.0.0.1", Path("."))
-    assert settings.advertise_networks == ()
+    assert settings.protocol.advertise_networks == ()
 
 
 def test_every_key_of_the_file_is_taken() -> None:
@@ -69,7 +69,7 @@ def test_every_key_of_the_file_is_taken() -> None:
     settings = load_without_environment()
     assert [str(seed) for seed in settings.seeds] == ["seed-1.example.org:1", "[::1]:65535"]
     assert (settings.cluster, settings.profile, settings.host, settings.log_dir) == ("prices", "lan", "192.0.2.7", Path("logs"))
-    assert settings.advertise_networks == settings.protocol.advertise_networks == ("10.0.0.0/8", "2001:db8::/32")
+    assert settings.protocol.advertise_networks == ("10.0.0.0/8", "2001:db8::/32")
     assert (settings.protocol.neighbours_dialled, settings.protocol.reply_timeout_s, settings.protocol.redial_max_s) == (
         6,
         0.25,

@@ -75,11 +75,6 @@ class Settings:
     log_dir: Path
     where: Mapping[str, str]
 
-    @property
-    def advertise_networks(self) -> tuple[str, ...]:
-        """Networks (CIDR) that a peer may announce an address of, though its connection comes from elsewhere."""
-        return self.protocol.advertise_networks
-
 
 def load(
     path: Path | None,
@@ -87,6 +82,7 @@ def load(
     profile: str | None = None,
     host: str | None = None,
     log_dir: Path | None = None,
+    given: Mapping[str, Any] | None = None,
     env: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Reads the settings. An argument that is not None is a flag; an empty variable of the environment counts as unset.
@@ -94,13 +90,19 @@ def load(
     Args:
         path: the file; None for `ZMQGOSSIP_CONFIG`, else `./config.json`.
         profile, host, log_dir: flags over `ZMQGOSSIP_PROFILE`, `ZMQGOSSIP_HOST` and `ZMQGOSSIP_LOG_DIR`.
+        given: keys of the document that a program says itself, over file and environment. With cluster and seeds among them, and
+            no path, no file is read.
 
     Raises:
         ConfigError: one line for a person; its `path` names the setting, and is empty if the whole file is meant.
     """
+    given = given or {}
+    env = {name: text for name, text in env.items() if name.removeprefix("ZMQGOSSIP_").lower() not in given}
     variable = env.get("ZMQGOSSIP_CONFIG")
     found = path or Path(variable or CONFIG_PATH)
-    document = _Section(source := _printable(str(found)), _read(found, source))
+    needs_file = path is not None or not {"cluster", "seeds"} <= given.keys()
+    source = _printable(str(found)) if needs_file else "arguments"
+    document = _Section(source, {**(_read(found, source) if needs_file else {}), **given})
     document.refuse_unknown(_TOP_KEYS)
     layers = _Layers(document, env)
     layers.where["config"] = FLAG if path else ENVIRONMENT if variable else DEFAULT

@@ -70,7 +70,7 @@ def test_a_seed_without_a_socket_left_tells_nobody_that_they_are_unreachable(mon
 
 
 def test_a_user_who_takes_nothing_loses_segments_by_count_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "QUEUE_BYTES_MAX", 5_000)
+    monkeypatch.setattr(outlet, "QUEUE_BYTES_MAX", 5_000)
     seeds = SeedsNode([("127.0.0.1", 0)], "test", LAN)
     peer = PeerNode(seeds.endpoints, "test", config=LAN)
     try:

@@ -119,6 +119,10 @@ class Registry:
         chosen = [self._entries[peer] for peer in picks if peer != asker]
         return [entry.as_member() for entry in chosen if entry.state is PeerState.ALIVE][:limit]
 
+    def living(self) -> list[Member]:
+        """The whole list, in the order of ids."""
+        return [self._entries[peer].as_member() for peer in self._ids]
+
     def page(self, after: PeerId, limit: int) -> tuple[list[Member], bool]:
         """Living members with ids above `after`, and whether there are more."""
         start = bisect_right(self._ids, after)

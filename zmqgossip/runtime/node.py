@@ -155,8 +155,13 @@ class PeerNode:
 
     @property
     def neighbours(self) -> list[PeerRecord]:
-        """Neighbours whose link is up both ways."""
-        return self._loop.call(lambda: [link.peer for link in self._engine.view.up()])
+        """Neighbours whose link is up both ways, by their newest records."""
+
+        def look() -> list[PeerRecord]:
+            held = [(link.peer, self._engine.members.get(link.peer.id)) for link in self._engine.view.up()]
+            return [peer if member is None else member.record for peer, member in held]
+
+        return self._loop.call(look)
 
     def members(self) -> list[Member]:
         """Every other peer that it knows to live, suspects among them."""
@@ -178,6 +183,16 @@ class PeerNode:
         counts["dropped.user_queue_full"] = self._outlet.dropped_count
         counts["refused.messages"] = self._outlet.refused_count
         return {name: count for name, count in counts.items() if count}
+
+    def sizes(self) -> dict[str, int]:
+        """How large its tables are: `members` (other living peers), `neighbours`, `streams`, `tombstones`."""
+        return self._loop.call(self._measure)
+
+    def _measure(self) -> dict[str, int]:
+        engine = self._engine
+        living = sum(member.record.id != engine.me.id for member in engine.members.living())
+        sizes = {"members": living, "neighbours": engine.view.up_count, "streams": len(engine.gossip.streams)}
+        return sizes | {"tombstones": engine.members.tombstones_count}
 
     # -- what happened, without a sink ------------------------------------------------------------------------------------
 
@@ -240,6 +255,10 @@ class SeedsNode:
     def counters(self) -> dict[Endpoint, dict[str, int]]:
         """All counters of each seed, by name."""
         return self._loop.call(lambda: {engine.me: engine.counters.as_dict() for engine in self._engines})
+
+    def members(self) -> dict[Endpoint, list[Member]]:
+        """Whom each seed lists."""
+        return self._loop.call(lambda: {engine.me: engine.registry.living() for engine in self._engines})
 
     def listed(self) -> dict[Endpoint, int]:
         """How many peers each seed lists."""

@@ -1,0 +1,40 @@
+"""What is still open when the interpreter ends says goodbye: at exit all of them at once, within a second."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from typing import Protocol
+
+GOODBYE_S = 0.5
+
+
+class Closable(Protocol):
+    """A handle that was started."""
+
+    def begin_to_leave(self) -> object: ...
+
+    def close(self, timeout: float = ...) -> None: ...
+
+
+_open: dict[int, tuple[Closable, int]] = {}  # by identity, with the process that they belong to
+
+
+def remember(handle: Closable) -> None:
+    _open[id(handle)] = (handle, os.getpid())
+
+
+def forget(handle: Closable) -> None:
+    _open.pop(id(handle), None)
+
+
+@atexit.register
+def _close_all() -> None:
+    """A forked child leaves alone what is its parent's."""
+    handles = [handle for handle, pid in list(_open.values()) if pid == os.getpid()]
+    for handle in handles:
+        handle.begin_to_leave()
+    until = time.monotonic() + GOODBYE_S
+    for handle in handles:
+        handle.close(max(0.0, until - time.monotonic()))

@@ -1,0 +1,95 @@
+"""What a program gets: messages of others, and questions that were put to it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from zmqgossip.core.outbox import Question, Segment
+from zmqgossip.core.types import Endpoint, Member, PeerId, PeerRecord
+from zmqgossip.core.wire import decode_messages
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Who made a message.
+
+    Attributes:
+        id: of the peer's process, 16 bytes.
+        host, port: where the peer can be reached.
+    """
+
+    id: PeerId
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return str(Endpoint(self.host, self.port))
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message that a peer published.
+
+    Attributes:
+        topic: dot-separated tokens, as "prices.btc".
+        payload: the bytes as they were published.
+        origin: the peer that made it.
+        number: its count at that peer, from 1: messages of one origin without a hole are numbered without a hole.
+        sent_at: when it was made there, Unix time in seconds by that machine's clock.
+        hops: how often it was passed on, on the way by which it came here first.
+    """
+
+    topic: str
+    payload: bytes
+    origin: Origin
+    number: int
+    sent_at: float
+    hops: int
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A direct message to this peer.
+
+    Attributes:
+        sender: who says that it sent it; it need not be a listed peer.
+        payload: the bytes as they were sent.
+        wants_answer: whether what the handler returns goes back; of a `send` it does not.
+        timeout_s: seconds that the sender waits.
+    """
+
+    sender: PeerRecord
+    payload: bytes
+    wants_answer: bool
+    timeout_s: float
+    token: int
+
+
+Whom = PeerId | Origin | PeerRecord | Member
+"""Ways to name one peer: its id, or anything that has it."""
+
+
+def id_of(peer: Whom) -> PeerId:
+    """The id of a peer, however it is named. Raises TypeError."""
+    if isinstance(peer, Member):
+        return peer.record.id
+    if isinstance(peer, (Origin, PeerRecord)):
+        return peer.id
+    if isinstance(peer, bytes):
+        return peer
+    raise TypeError(f"{peer!r} names no peer; give its id (16 bytes), a member, a neighbour, or the origin of a message")
+
+
+def messages_of(segment: Segment) -> Iterator[Message]:
+    """The messages of a segment. Raises WireError for a body that is refused."""
+    header = segment.header
+    body = decode_messages(segment.frame, header)
+    origin = Origin(header.origin, body.host, body.port)
+    number = body.first
+    for one in body.messages:
+        yield Message(one.topic, one.payload, origin, number, one.sent_at, header.hops)
+        number += 1
+
+
+def request_of(question: Question) -> Request:
+    """A question as its handler gets it."""
+    return Request(question.sender, question.payload, question.wants_answer, question.timeout_s, question.token)

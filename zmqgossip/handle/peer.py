@@ -1,0 +1,332 @@
+"""Peer: one member of the network, as a program holds it. Sync and async are two faces of the same object.
+
+    with Peer(config="config.json") as peer:            async with Peer(config="config.json") as peer:
+        peer.ready(timeout=5)                               await peer.aready(timeout=5)
+        peer.publish("prices.btc", b"67012.5")              await peer.apublish("prices.btc", b"67012.5")
+        for message in peer.subscribe("prices.*"): ...      async for message in peer.subscribe("prices.*"): ...
+
+Every method may be called from any thread: what needs a socket is handed to the node's own thread. What the network says comes
+the other way, through feeds, futures and callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from zmqgossip.core.errors import ConfigError, NodeClosed, Timeout
+from zmqgossip.core.events import Event
+from zmqgossip.core.types import Member, PeerId, PeerRecord, is_unicast_host
+from zmqgossip.handle import last, tidings
+from zmqgossip.handle.callbacks import OnMessage, OnRequest
+from zmqgossip.handle.feed import Feed
+from zmqgossip.handle.message import Message, Whom, id_of
+from zmqgossip.runtime.body import Body
+from zmqgossip.runtime.node import PeerNode, Place
+from zmqgossip.settings import load, resolve, resolve_host
+
+T = TypeVar("T")
+REQUEST_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 0.5
+"""To say goodbye: a neighbour that lives answers in milliseconds, and the end shall take no longer than a second."""
+
+
+class Peer:
+    """A peer. It joins when it is entered with `with` or `async with`, or by `start()`, and leaves at the end, or by `close()`.
+
+    Args:
+        port: to listen on; 0 takes any free one.
+        config: path of the settings file. None: `$ZMQGOSSIP_CONFIG`, else ./config.json; not read if seeds and cluster are given.
+        seeds: HOST:PORT of each seed, over those of the file.
+        cluster: the network's name, over that of the file.
+        profile: "default", or "lan" for machines that share a switch or a host.
+        host: address to bind and to announce, 127.0.0.1 unless the settings say otherwise.
+        announce: address that others reach this peer at, if it is not `host`.
+        publish_port: to publish on; 0 takes any free one.
+        protocol: knobs over those of the profile, by name, as {"liveness_interval_s": 2.0}.
+
+    Raises:
+        ConfigError: a setting is missing or wrong; said at once, before anything is opened.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        config: str | Path | None = None,
+        seeds: Sequence[str] | None = None,
+        cluster: str | None = None,
+        profile: str | None = None,
+        host: str | None = None,
+        announce: str | None = None,
+        publish_port: int = 0,
+        protocol: Mapping[str, Any] | None = None,
+    ) -> None:
+        said = {"seeds": parse_seeds(seeds), "cluster": cluster, "profile": profile, "host": host, "protocol": protocol}
+        given = {key: value for key, value in said.items() if value is not None}
+        self._settings = load(Path(config) if config is not None else None, given=given)
+        for name, number in (("port", port), ("publish_port", publish_port)):
+            if type(number) is not int or not 0 <= number <= 65535:
+                raise ConfigError(f"{name} is {number!r}; give one from 1 to 65535, or 0 for any free one", name)
+        self._place = (port, publish_port, announce)
+        self._tidings = tidings.Tidings()
+        self._node: PeerNode | None = None
+        self._starting = threading.Lock()
+        self._closing = threading.Lock()
+        self._is_closed = False
+        self._body: type[Body] = Body
+
+    # -- beginning and end ------------------------------------------------------------------------------------------------
+
+    def start(self) -> Peer:
+        """Binds the ports and begins to join. A second call does nothing.
+
+        Raises:
+            PortInUse, CannotBind: nothing is left open.
+            ConfigError: a name does not resolve, or the address to announce is none of one machine.
+            NodeClosed: it was closed before.
+        """
+        with self._starting:
+            if self._node is None:
+                if self._is_closed:
+                    raise NodeClosed("this peer was closed; make another one")
+                settings, (port, publish_port, announce) = self._settings, self._place
+                host = resolve_host(settings.host)
+                announced = host if announce is None else resolve_host(announce, "announce")
+                if not is_unicast_host(announced):
+                    raise ConfigError(f"{announced} is no address of one machine; say with announce= which one others reach", "announce")
+                place = Place(host=host, port=port, publish_port=publish_port, announce=announced)
+                seeds = resolve(settings.seeds)
+                node = PeerNode(seeds, settings.cluster, place, config=settings.protocol, sink=self._tidings, body=self._body)
+                self._tidings.attach(node)
+                self._node = node
+                last.remember(self)
+                node.start()
+        return self
+
+    def begin_to_leave(self) -> threading.Event | None:
+        """Says goodbye and does not wait; the event is set when that is done. None when there is nothing to wait for."""
+        node = self._node
+        if node is None or self._is_closed:
+            return None
+        try:
+            node.leave()
+        except NodeClosed:
+            return None
+        return self._tidings.left
+
+    def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
+        """Leaves the network and ends everything: feeds end, waiting calls raise NodeClosed. A second call does nothing.
+
+        Args:
+            timeout: seconds for the goodbye to be heard; 0 goes without one.
+        """
+        with self._closing:
+            if self._is_closed:
+                return
+            left = self.begin_to_leave() if timeout > 0 else None
+            if left is not None:
+                left.wait(timeout)
+            self._is_closed = True
+            with self._starting:
+                node = self._node
+            if node is not None:
+                node.close()
+                last.forget(self)
+            self._tidings.end()
+
+    def __enter__(self) -> Peer:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Peer:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
+        """`close` for tasks."""
+        await asyncio.to_thread(self.close, timeout)
+
+    def _running(self) -> PeerNode:
+        if self._node is None:
+            raise NodeClosed("this peer was not started; use it in a `with`, or call start()")
+        return self._node
+
+    # -- ready ------------------------------------------------------------------------------------------------------------
+
+    def ready(self, timeout: float | None = None) -> None:
+        """Waits until what this peer publishes reaches everybody who is ready, and what they publish reaches it.
+
+        That is when a link works in both directions and a neighbour has said where hearing begins. It takes another peer.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            Timeout: no such neighbour was found in time.
+            ConfigError: every seed that answers belongs to another cluster.
+            NodeClosed: the peer was closed, or not started.
+        """
+        self._running()
+        try:
+            self._tidings.ready.result(timeout)
+        except TimeoutError as error:
+            raise self._not_ready(timeout) from error
+
+    async def aready(self, timeout: float | None = None) -> None:
+        """`ready` for tasks."""
+        self._running()
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tidings.ready)), timeout)
+        except TimeoutError as error:
+            raise self._not_ready(timeout) from error
+
+    def _not_ready(self, timeout: float | None) -> Timeout:
+        return Timeout("no neighbour was found", timeout or 0.0, "look whether seeds and other peers run: zmqgossip peers")
+
+    # -- messages to all --------------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publishes one message to everybody.
+
+        Raises:
+            PayloadTooLarge: topic and payload together do not fit a segment.
+            InvalidTopic: no receiver would take that topic.
+            NodeClosed: the peer was closed, or not started.
+        """
+        self._running().publish(_text(topic), _bytes(payload))
+
+    async def apublish(self, topic: str, payload: bytes) -> None:
+        """`publish` for tasks."""
+        topic, payload = _text(topic), _bytes(payload)
+        await asyncio.wrap_future(self._running().submit(lambda engine, now: engine.publish([(topic, payload)], now)))
+
+    def subscribe(self, pattern: str = ">") -> Feed[Message]:
+        """A feed of the messages of others from now on: an iterator and an async iterator, which ends with the peer.
+
+        Args:
+            pattern: which topics; dot-separated tokens, `*` for any one, `>` for one or more at the end.
+
+        Raises:
+            ConfigError: a bad pattern.
+        """
+        return self._tidings.subscribe(pattern)
+
+    def on(self, pattern: str = ">") -> Callable[[OnMessage], OnMessage]:
+        """Decorates a function that is called with each message of others whose topic fits; in one thread, one after the other."""
+
+        def decorate(function: OnMessage) -> OnMessage:
+            self._tidings.on(pattern, function)
+            return function
+
+        return decorate
+
+    # -- messages to one --------------------------------------------------------------------------------------------------
+
+    def send(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
+        """Sends one message to one peer, and returns when its handler is going to get it.
+
+        Args:
+            peer: an id, a member, a neighbour, or the origin of a message.
+            timeout: seconds.
+
+        Raises:
+            PeerGone: there is no such peer, it died or left; it may have got the message if it died just now.
+            PeerBusy: a line is full, there or here.
+            RequestFailed: it takes no direct messages.
+            Timeout: nothing was heard of it in time.
+            PayloadTooLarge, NodeClosed
+        """
+        self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=False).result()
+
+    async def asend(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
+        """`send` for tasks."""
+        await _awaited(self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=False))
+
+    def request(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
+        """Asks one peer and returns what its handler answered. It is asked once at most.
+
+        Args and errors: as of `send`; RequestFailed also if the handler raised.
+        """
+        return self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=True).result()
+
+    async def arequest(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
+        """`request` for tasks."""
+        return await _awaited(self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=True))
+
+    def on_request(self, function: OnRequest) -> OnRequest:
+        """Decorates the function that gets direct messages and returns the answer to a request; in the callbacks' thread."""
+        self._tidings.on_request(function)
+        return function
+
+    # -- who and how ------------------------------------------------------------------------------------------------------
+
+    @property
+    def me(self) -> PeerRecord:
+        """This peer's own record: id, address, ports, ready."""
+        return self._running().me
+
+    @property
+    def id(self) -> PeerId:
+        """16 bytes, new for each process that runs a peer."""
+        return self.me.id
+
+    def members(self) -> list[Member]:
+        """All others that this peer knows to live, those under suspicion among them, in no order."""
+        return self._running().members()
+
+    def neighbours(self) -> list[PeerRecord]:
+        """The peers with which a link works in both directions."""
+        return self._running().neighbours
+
+    def events(self, *kinds: type[Event]) -> Feed[Event]:
+        """A feed of what happens from now on: who joins, leaves and dies, links, seeds, refusals.
+
+        Args:
+            kinds: only these; none for all but probes and their replies.
+        """
+        return self._tidings.events(kinds)
+
+    def stats(self) -> dict[str, int]:
+        """Every counter that is not zero, and how large the tables are (`members`, `neighbours`, `streams`)."""
+        node = self._running()
+        return self._tidings.counted(node.counters() | node.sizes())
+
+
+def parse_seeds(seeds: Iterable[str] | None) -> list[dict[str, Any]] | None:
+    """`HOST:PORT` texts as the settings' document has them; what is wrong with them is said there."""
+    if seeds is None:
+        return None
+    if isinstance(seeds, str):
+        raise ConfigError(f"seeds is {seeds!r}; give a list of HOST:PORT", "seeds")
+    document: list[dict[str, Any]] = []
+    for text in seeds:
+        host, _, port = text.rpartition(":")
+        document.append({"host": host.removeprefix("[").removesuffix("]"), "port": int(port) if port.isdecimal() else port})
+    return document
+
+
+def _text(topic: object) -> str:
+    if not isinstance(topic, str):
+        raise TypeError(f"a topic is a str, not {type(topic).__name__}")
+    return topic
+
+
+def _bytes(payload: object) -> bytes:
+    if not isinstance(payload, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a payload is bytes, not {type(payload).__name__}; encode it first, as text.encode()")
+    return bytes(payload)
+
+
+def _awaited(future: Future[T]) -> Awaitable[T]:
+    """A task that is cancelled lets the question go on to its end, unheard."""
+    return asyncio.shield(asyncio.wrap_future(future))

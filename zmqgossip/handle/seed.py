@@ -1,0 +1,144 @@
+"""Seed: the seeds of one process, as a program holds them: where peers register and find each other."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from zmqgossip.core.errors import NodeClosed
+from zmqgossip.core.events import Event
+from zmqgossip.core.types import Endpoint, Member
+from zmqgossip.handle import last
+from zmqgossip.handle.feed import Feed
+from zmqgossip.handle.peer import parse_seeds
+from zmqgossip.runtime.node import SeedsNode
+from zmqgossip.runtime.outlet import Told
+from zmqgossip.settings import load, resolve_host
+
+
+class Seed:
+    """One seed, or several on one loop. They listen from `with`, `async with` or `start()` until the end, or `close()`.
+
+    Args:
+        endpoints: HOST:PORT of each, port 0 for any free one; none for all seeds of the settings.
+        config, cluster, profile, protocol: as for a Peer.
+
+    Raises:
+        ConfigError: a setting is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        *endpoints: str,
+        config: str | Path | None = None,
+        cluster: str | None = None,
+        profile: str | None = None,
+        protocol: Mapping[str, Any] | None = None,
+    ) -> None:
+        places = parse_seeds(endpoints) or []
+        wanted = [(str(place["host"]), place["port"]) for place in places]
+        # Port 0 is none that a peer could be told of, so the settings would refuse it.
+        named = [{**place, "port": place["port"] or 1 + at} for at, place in enumerate(places)] or None
+        said = {"seeds": named, "cluster": cluster, "profile": profile, "protocol": protocol}
+        given = {key: value for key, value in said.items() if value is not None}
+        self._settings = load(Path(config) if config is not None else None, given=given)
+        self._wanted = wanted or [(seed.host, seed.port) for seed in self._settings.seeds]
+        self._node: SeedsNode | None = None
+        self._feeds: tuple[Feed[Event], ...] = ()
+        self._lock = threading.RLock()
+        self._is_closed = False
+
+    # -- a sink -----------------------------------------------------------------------------------------------------------
+
+    def put(self, at: float, item: Told, where: Endpoint | None) -> None:
+        """Hands on what happened; called in the node's thread."""
+        for feed in self._feeds:
+            feed.put(item)
+
+    def fail(self, error: BaseException) -> None:
+        """The node has ended by a bug of ours; called in its thread."""
+        for feed in self._feeds:
+            feed.end(error)
+
+    # -- beginning and end ------------------------------------------------------------------------------------------------
+
+    def start(self) -> Seed:
+        """Binds the ports. A second call does nothing. Raises PortInUse, CannotBind, ConfigError, NodeClosed."""
+        with self._lock:
+            if self._is_closed:
+                raise NodeClosed("this seed was closed; make another one")
+            if self._node is None:
+                places = [(resolve_host(host), port) for host, port in self._wanted]
+                self._node = SeedsNode(places, self._settings.cluster, self._settings.protocol, sink=self)
+                last.remember(self)
+        return self
+
+    def begin_to_leave(self) -> None:
+        """A seed has nobody to say goodbye to: its peers use the others, and come back when it does."""
+
+    def close(self, timeout: float = 0.0) -> None:
+        """Ends the sockets. A second call does nothing."""
+        with self._lock:
+            self._is_closed = True
+            node, self._node = self._node, None
+            if node is not None:
+                node.close()
+                last.forget(self)
+            for feed in self._feeds:
+                feed.end()
+
+    def __enter__(self) -> Seed:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Seed:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await asyncio.to_thread(self.close)
+
+    def _running(self) -> SeedsNode:
+        if self._node is None:
+            raise NodeClosed("this seed does not run; use it in a `with`, or call start()")
+        return self._node
+
+    # -- who and how ------------------------------------------------------------------------------------------------------
+
+    @property
+    def endpoints(self) -> list[str]:
+        """HOST:PORT of each, with the ports that were bound: what peers are given as seeds."""
+        return [str(endpoint) for endpoint in self._running().endpoints]
+
+    def members(self) -> list[Member]:
+        """Everybody whom at least one of the seeds lists."""
+        union = {member.record.id: member for members in self._running().members().values() for member in members}
+        return [union[peer] for peer in sorted(union)]
+
+    def events(self, *kinds: type[Event]) -> Feed[Event]:
+        """A feed of what happens at the seeds from now on. `kinds`: only these."""
+
+        def unpack(event: Event) -> Iterable[Event]:
+            return (event,) if not kinds or isinstance(event, kinds) else ()
+
+        feed: Feed[Event] = Feed(unpack, self._forget)
+        with self._lock:
+            self._feeds = (*self._feeds, feed)
+            if self._is_closed:
+                feed.end()
+        return feed
+
+    def _forget(self, gone: Feed[Any]) -> None:
+        with self._lock:
+            self._feeds = tuple(feed for feed in self._feeds if feed is not gone)
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Every counter that is not zero, of each seed by its HOST:PORT, and how many peers it lists (`members`)."""
+        node = self._running()
+        listed = node.listed()
+        return {str(seed): {**counts, "members": listed[seed]} for seed, counts in node.counters().items()}

@@ -1,0 +1,242 @@
+"""Tidings: where everything that a peer's node tells is handed on, to feeds, futures and callbacks.
+
+`put` runs in the node's thread and only hands on; decoding, matching and the user's own code run in the threads of those who read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from zmqgossip.core.errors import ConfigError, NodeClosed, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, WireError
+from zmqgossip.core.events import Event, Left, ProbeReceived, Ready, ReplyReceived, WrongCluster
+from zmqgossip.core.messages import TEXT_MAX, Status
+from zmqgossip.core.outbox import Answered, Outcome, Question, Segment
+from zmqgossip.core.topics import matches, parse_pattern
+from zmqgossip.core.types import Endpoint, PeerId
+from zmqgossip.handle.callbacks import Callbacks, OnMessage, OnRequest
+from zmqgossip.handle.feed import Feed
+from zmqgossip.handle.message import Message, Request, messages_of, request_of
+from zmqgossip.runtime.node import PeerNode
+from zmqgossip.runtime.outlet import Told
+
+T = TypeVar("T")
+JOIN_S = 0.2
+"""For the callback that runs at the end of the peer; a thread that goes on is left to itself."""
+_PROBES = (ProbeReceived, ReplyReceived)
+
+
+class Tidings:
+    """What one peer hears. It is a sink, and may be made before there is a node.
+
+    Attributes:
+        ready: is done when the peer is ready, and fails when it never will be.
+        left: is set when the goodbye is heard.
+    """
+
+    def __init__(self) -> None:
+        self.ready: Future[None] = Future()
+        self.left = threading.Event()
+        self.refused_count = 0  # segments whose body is no messages
+        self._dropped_count = 0  # by feeds that are gone
+        self._feeds: tuple[Feed[Message], ...] = ()  # replaced as a whole, so that the node's thread needs no lock to read it
+        self._event_feeds: tuple[Feed[Event], ...] = ()
+        self._change = threading.Lock()
+        self._node: PeerNode | None = None
+        self._inbox: Feed[Message | Request] = Feed(self._unpack_for_callbacks)
+        self._callbacks = Callbacks(self._inbox, self._answer)
+        self._takes_questions = False
+        self._tokens = itertools.count(1)
+        self._asked: dict[int, tuple[Future[bytes], PeerId, float]] = {}
+        self._ended = False
+
+    def attach(self, node: PeerNode) -> None:
+        """The node is there: what was registered before its start holds for it."""
+        self._node = node
+        if self._takes_questions:
+            node.refuse_questions(None)
+
+    # -- the node's thread ------------------------------------------------------------------------------------------------
+
+    def put(self, at: float, item: Told, where: Endpoint | None) -> None:
+        """Hands on what happened. See Sink."""
+        if isinstance(item, Segment):
+            self._hand_on(item)
+        elif isinstance(item, Answered):
+            self._end_question(item)
+        elif isinstance(item, Question):
+            if not self._inbox.put(item, len(item.payload)) and item.wants_answer and self._node is not None:
+                self._node.answer(item.token, Status.BUSY, b"", "too many messages wait for the handlers")
+        else:
+            self._on_event(item)
+
+    def fail(self, error: BaseException) -> None:
+        """The node has ended by a bug of ours. See Sink."""
+        self.end(error)
+
+    def _hand_on(self, segment: Segment) -> None:
+        if segment.brought is None:  # its own
+            return
+        size = len(segment.frame)
+        for feed in self._feeds:
+            feed.put(segment, size)
+        if self._callbacks.wants_messages:
+            self._inbox.put(segment, size)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Ready):
+            _settle(self.ready, None)
+        elif isinstance(event, Left):
+            self.left.set()
+        elif isinstance(event, WrongCluster) and event.fatal:
+            problem = f"every seed that answers ({event.seed}) belongs to another cluster; check cluster and seeds"
+            _settle(self.ready, None, ConfigError(problem, "cluster"))
+        for feed in self._event_feeds:
+            feed.put(event)
+
+    def _end_question(self, answered: Answered) -> None:
+        asked = self._asked.pop(answered.token, None)
+        if asked is None:
+            return
+        future, peer, timeout_s = asked
+        match answered.outcome:
+            case Outcome.ANSWERED | Outcome.HEARD:
+                _settle(future, answered.payload)
+            case Outcome.BUSY:
+                _settle(future, None, PeerBusy(peer, answered.why))
+            case Outcome.FAILED:
+                _settle(future, None, RequestFailed(peer, answered.why))
+            case Outcome.GONE:
+                _settle(future, None, PeerGone(peer, answered.why))
+            case Outcome.TIMEOUT:
+                advice = "wait longer, or send again if twice does no harm"
+                _settle(future, None, Timeout(f"peer {peer.hex()} gave no answer", timeout_s, advice))
+
+    # -- feeds ------------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, pattern: str) -> Feed[Message]:
+        tokens = parse_pattern(pattern)
+
+        def unpack(segment: Segment) -> Iterable[Message]:
+            messages = self._decode(segment)
+            return messages if tokens == (">",) else [message for message in messages if matches(tokens, message.topic)]
+
+        feed = Feed(unpack, self._forget)
+        with self._change:
+            self._feeds = (*self._feeds, feed)
+        if self._ended:
+            feed.end()
+        return feed
+
+    def events(self, kinds: Sequence[type[Event]]) -> Feed[Event]:
+        def unpack(event: Event) -> Iterable[Event]:
+            wanted = isinstance(event, tuple(kinds)) if kinds else not isinstance(event, _PROBES)
+            return (event,) if wanted else ()
+
+        feed = Feed(unpack, self._forget)
+        with self._change:
+            self._event_feeds = (*self._event_feeds, feed)
+        if self._ended:
+            feed.end()
+        return feed
+
+    def _forget(self, gone: Feed[Any]) -> None:
+        with self._change:
+            self._dropped_count += gone.dropped_count
+            self._feeds = tuple(feed for feed in self._feeds if feed is not gone)
+            self._event_feeds = tuple(feed for feed in self._event_feeds if feed is not gone)
+
+    @property
+    def _all_feeds(self) -> list[Feed[Any]]:
+        return [*self._feeds, *self._event_feeds, self._inbox]
+
+    def _decode(self, segment: Segment) -> Sequence[Message]:
+        try:
+            return list(messages_of(segment))
+        except WireError:
+            self.refused_count += 1
+            return ()
+
+    def _unpack_for_callbacks(self, thing: Segment | Question) -> Iterable[Message | Request]:
+        return self._decode(thing) if isinstance(thing, Segment) else (request_of(thing),)
+
+    # -- callbacks --------------------------------------------------------------------------------------------------------
+
+    def on(self, pattern: str, function: OnMessage) -> None:
+        self._callbacks.on(pattern, function)
+
+    def on_request(self, function: OnRequest) -> None:
+        self._callbacks.on_request(function)
+        self._takes_questions = True
+        if self._node is not None:
+            self._node.refuse_questions(None)
+
+    def _answer(self, request: Request, answer: bytes | BaseException | None) -> None:
+        assert self._node is not None
+        try:
+            if isinstance(answer, BaseException):
+                self._fail_request(request, f"its handler raised {type(answer).__name__}")
+            else:
+                self._node.answer(request.token, Status.ANSWERED, answer or b"", "")
+        except PayloadTooLarge as error:
+            self._fail_request(request, str(error))
+        except NodeClosed:
+            return  # the handler took longer than its peer lived; who asked has heard that
+
+    def _fail_request(self, request: Request, why: str) -> None:
+        assert self._node is not None
+        self._node.answer(request.token, Status.FAILED, b"", why[:TEXT_MAX])
+
+    # -- questions --------------------------------------------------------------------------------------------------------
+
+    def ask(self, node: PeerNode, peer: PeerId, payload: bytes, timeout_s: float, *, wants_answer: bool) -> Future[bytes]:
+        """Puts a question; the future has the answer, or raises what became of it."""
+        token, answer = next(self._tokens), Future[bytes]()
+        self._asked[token] = (answer, peer, timeout_s)
+        asking = node.submit(lambda engine, now: engine.ask(token, peer, payload, wants_answer, timeout_s, now))
+
+        def asked(done: Future[None]) -> None:
+            error = done.exception()
+            if error is not None and self._asked.pop(token, None) is not None:
+                _settle(answer, None, error)
+
+        asking.add_done_callback(asked)
+        return answer
+
+    # -- the end ----------------------------------------------------------------------------------------------------------
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more will be heard: readers come to an end, and whoever waits is told."""
+        self._ended = True
+        closed = error or NodeClosed("the peer was closed")
+        _settle(self.ready, None, closed)
+        self.left.set()
+        for feed in self._all_feeds:
+            feed.end(error)
+        while self._asked:
+            _, (future, _, _) = self._asked.popitem()
+            _settle(future, None, closed)
+        self._callbacks.join(JOIN_S)
+
+    def counted(self, counters: dict[str, int]) -> dict[str, int]:
+        """The node's counters, and those of this side."""
+        lost = self._dropped_count + sum(feed.dropped_count for feed in self._all_feeds)
+        own = {
+            "callbacks.failed": self._callbacks.failed_count,
+            "dropped.user_queue_full": lost,
+            "refused.messages": self.refused_count,
+        }
+        return dict(sorted({**counters, **{name: count for name, count in own.items() if count}}.items()))
+
+
+def _settle(future: Future[T], result: T | None, error: BaseException | None = None) -> None:
+    """Ends a future that may have ended already: by its reader's cancelling, or by the end of the peer."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)  # type: ignore[arg-type]
+    else:
+        future.set_exception(error)
