@@ -15,6 +15,7 @@ from zmqgossip.core.types import Endpoint, Member
 from zmqgossip.handle import last
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.peer import parse_seeds
+from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import SeedsNode
 from zmqgossip.runtime.outlet import Told
 from zmqgossip.settings import load, resolve_host
@@ -51,6 +52,7 @@ class Seed:
         self._feeds: tuple[Feed[Event], ...] = ()
         self._lock = threading.RLock()
         self._is_closed = False
+        self._body: type[Body] = Body
 
     # -- a sink -----------------------------------------------------------------------------------------------------------
 
@@ -73,7 +75,7 @@ class Seed:
                 raise NodeClosed("this seed was closed; make another one")
             if self._node is None:
                 places = [(resolve_host(host), port) for host, port in self._wanted]
-                self._node = SeedsNode(places, self._settings.cluster, self._settings.protocol, sink=self)
+                self._node = SeedsNode(places, self._settings.cluster, self._settings.protocol, sink=self, body=self._body)
                 last.remember(self)
         return self
 

@@ -112,6 +112,10 @@ class Loop:
         """Calls `handler(now)` whenever `source` can be read."""
         self._watch(source, handler, control=control)
 
+    def handler_of(self, source: Socket) -> Handler:
+        """What reads a socket that is watched."""
+        return self._handlers[source][1]
+
     def unwatch(self, source: Socket) -> None:
         self._poller.unregister(source)
         del self._handlers[source]

@@ -211,31 +211,38 @@ class SeedsNode:
     Args:
         endpoints: where to bind; port 0 takes any free one.
         sink: is told what happens; None for an Outlet, which `take` reads.
+        body: what executes the engines' effects.
 
     Raises:
         PortInUse, CannotBind: nothing is left open then.
     """
 
     def __init__(
-        self, endpoints: Sequence[tuple[str, int]], cluster: str, config: ProtocolConfig = DEFAULT, sink: Sink | None = None
+        self,
+        endpoints: Sequence[tuple[str, int]],
+        cluster: str,
+        config: ProtocolConfig = DEFAULT,
+        *,
+        sink: Sink | None = None,
+        body: type[Body] = Body,
     ) -> None:
         self._outlet = Outlet()
         self._sink = sink or self._outlet
         self._loop = Loop(self._sink.fail)
         try:
-            self._engines: list[SeedEngine] = self._loop.call(lambda: self._bind(list(endpoints), cluster, config))
+            self._engines: list[SeedEngine] = self._loop.call(lambda: self._bind(list(endpoints), cluster, config, body))
         except BaseException:
             self._loop.stop()
             raise
 
-    def _bind(self, endpoints: list[tuple[str, int]], cluster: str, config: ProtocolConfig) -> list[SeedEngine]:
+    def _bind(self, endpoints: list[tuple[str, int]], cluster: str, config: ProtocolConfig, body: type[Body]) -> list[SeedEngine]:
         engines: list[SeedEngine] = []
         for place, (host, port) in enumerate(endpoints):
             domain = b"zmqgossip.seed.%d" % place
             router, bound = sockets.router(self._loop.context, host, port, domain, sockets.BACKLOG_SEED)
             me = Endpoint(host, bound)
             engine = SeedEngine(me, cluster_hash(cluster), config, random.SystemRandom(), time.time() - time.monotonic())
-            Body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._sink.put(at, item, me))  # type: ignore[misc]
+            body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._sink.put(at, item, me))  # type: ignore[misc]
             engines.append(engine)
         return engines
 
