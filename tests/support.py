@@ -12,8 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.nursery import Child, Nursery
 
 T = TypeVar("T")
 LINE = re.compile(
@@ -47,15 +50,31 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class Process:
-    """A command of zmqgossip, its output in files."""
+@cache
+def session_nursery() -> Nursery:
+    """The nursery of this session, which the first call starts and conftest.py ends."""
+    return Nursery()
 
-    def __init__(self, directory: Path, name: str, arguments: Sequence[str], prefix: Sequence[str] = (), **options: Any) -> None:
+
+class Process:
+    """A command of zmqgossip, its output in files.
+
+    It comes from a nursery, unless it shall be `anew`, an interpreter of its own: for tests of the start itself, and for those that
+    need something special of it, the `options` of a Popen.
+    """
+
+    def __init__(
+        self, directory: Path, name: str, arguments: Sequence[str], *, nursery: Nursery | None = None, anew: bool = False, **options: Any
+    ) -> None:
         self.name = name
         self.stdout = directory / f"{name}.stdout"
         self.stderr = directory / f"{name}.stderr"
+        self.popen: subprocess.Popen[bytes] | Child
+        if not anew and not options:
+            self.popen = (nursery or session_nursery()).start(arguments, directory, self.stdout, self.stderr)
+            return
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
-            command = [*prefix, sys.executable, "-m", "zmqgossip", *arguments]
+            command = [sys.executable, "-m", "zmqgossip", *arguments]
             self.popen = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options)
 
     def send(self, number: int) -> None:
@@ -124,6 +143,7 @@ class Network:
     def __init__(self, directory: Path, seeds: int = 4, profile: str = "lan", cluster: str = "test") -> None:
         self.directory = directory
         self.profile = profile
+        self.nursery = session_nursery()
         self.seed_ports = free_ports(seeds)
         self.processes: list[Process] = []
         listed = [{"host": "127.0.0.1", "port": port} for port in self.seed_ports]
@@ -151,10 +171,14 @@ class Network:
         self.processes.append(process)  # type: ignore[arg-type]
         return process
 
-    def start_seed(self, *arguments: str) -> Process:
+    def start(self, *arguments: str, **options: Any) -> Process:
+        """Any command."""
+        name = f"{arguments[0]}{len(self.processes)}"
+        return self.add(Process(self.directory, name, arguments, nursery=self.nursery, **options))
+
+    def start_seed(self, *arguments: str, **options: Any) -> Process:
         """All seeds in one process, or one with `--only`."""
-        name = f"seed{len(self.processes)}"
-        return self.add(Process(self.directory, name, ["seed", "--profile", self.profile, *arguments]))
+        return self.start("seed", "--profile", self.profile, *arguments, **options)
 
     def start_seeds_apart(self) -> list[Process]:
         """Each seed in a process and a directory of its own, so that one can be ended alone."""
@@ -167,14 +191,13 @@ class Network:
 
     def start_peer(self, *arguments: str, **options: Any) -> PeerProcess:
         name = f"peer{len(self.processes)}"
-        return self.add(PeerProcess(self.directory, name, "--profile", self.profile, *arguments, **options))
+        return self.add(PeerProcess(self.directory, name, "--profile", self.profile, *arguments, nursery=self.nursery, **options))
 
-    def command(self, *arguments: str, timeout_s: float = 20.0) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, timeout_s: float = 20.0, anew: bool = False) -> subprocess.CompletedProcess[str]:
         """A command that ends by itself."""
-        command = [sys.executable, "-m", "zmqgossip", *arguments]
-        return subprocess.run(
-            command, cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+        process = self.start(*arguments, anew=anew)
+        code = process.popen.wait(timeout_s)
+        return subprocess.CompletedProcess(arguments, code, process.stdout.read_text(), process.stderr.read_text())
 
     def listed(self, seeds: Sequence[int] | None = None, states: Sequence[str] = ("alive", "suspect")) -> list[list[str]]:
         """What each seed lists now, as sorted endpoints; an empty list for a seed that does not answer."""

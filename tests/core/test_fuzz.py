@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
+from functools import cache
 from random import Random
 from typing import Any
 from zlib import crc32
@@ -293,14 +294,16 @@ def is_true_copy(frame: bytes) -> bool:
     )
 
 
-def damaged_frames(count: int, seed: int) -> Iterator[bytes]:
-    """`count` frames, the same on every run, none of which is a true copy of a recorded one."""
+@cache
+def damaged_frames(count: int, seed: int) -> list[bytes]:
+    """`count` frames, the same on every run, none of which is a true copy of a recorded one. Made once for all entries."""
     rng = Random(seed)
-    while count:
+    frames: list[bytes] = []
+    while len(frames) < count:
         frame = rng.choice(WAYS)(rng.choice(RECORDED), rng)
         if not is_true_copy(frame):
-            count -= 1
-            yield frame
+            frames.append(frame)
+    return frames
 
 
 def with_right_check(frame: bytes) -> bytes:
@@ -330,15 +333,18 @@ def another_value(tree: Any, rng: Random) -> Any:
     return [*tree[:place], another_value(tree[place], rng), *tree[place + 1 :]]
 
 
-def lies(count: int, seed: int) -> Iterator[bytes]:
+@cache
+def lies(count: int, seed: int) -> list[bytes]:
     """Frames with a right check: damaged ones, and whole ones with other values inside."""
     rng = Random(seed)
+    frames: list[bytes] = []
     for damaged in damaged_frames(count // 2, seed):
-        yield with_right_check(damaged)
+        frames.append(with_right_check(damaged))
         frame = rng.choice(RECORDED)
         start = SEGMENT_BYTES if frame[:1] == b"E" else EXCHANGE_BYTES + (LINK_TOPIC_BYTES if frame[:1] == b"L" else 0)
         body = msgpack.encode(another_value(msgpack.decode(frame[start:]), rng))
-        yield with_right_check(frame[: start - 4] + struct.pack(">I", len(body)) + body)
+        frames.append(with_right_check(frame[: start - 4] + struct.pack(">I", len(body)) + body))
+    return frames
 
 
 # -- the entries of the engines -------------------------------------------------------------------------------------------
@@ -437,7 +443,7 @@ def test_a_segment_whose_mutable_bytes_alone_differ_is_a_true_copy_or_refused_by
 @pytest.mark.parametrize(("make", "name"), ENTRIES)
 def test_a_liars_frames_raise_nothing_and_what_the_engine_says_can_be_read(make: type[Life], name: str) -> None:
     refused = 0
-    frames = list(lies(COPIES, seed=21))
+    frames = lies(COPIES, seed=21)
     for start in range(0, COPIES, 100):
         life = make()
         feed = entry(life, name)

@@ -119,8 +119,8 @@ def test_a_peer_whose_console_is_read_by_nobody_ends_within_a_second(tmp_path: P
 @pytest.mark.parametrize("command", ["peer", "seed"])
 def test_a_signal_right_behind_the_banner_is_heard(tmp_path: Path, command: str, number: int) -> None:
     with Network(tmp_path) as network:
-        for _ in range(3):
-            node = network.start_seed() if command == "seed" else network.start_peer()
+        for anew in (True, False, False):
+            node = network.start_seed(anew=anew) if command == "seed" else network.start_peer(anew=anew)
             wait_for(lambda node=node: "zmqgossip" in node.stderr.read_text(), what="the first line of the banner")  # type: ignore[misc]
             assert_ends_well(node, number)
 
@@ -156,8 +156,8 @@ def test_a_peer_without_a_standard_input_runs(tmp_path: Path) -> None:
 
 def test_output_files_hold_the_lines_of_the_base_protocol(tmp_path: Path) -> None:
     with Network(tmp_path) as network:
-        network.start_seed()
-        peers = [network.start_peer("--messages", "3", "--every", "0.1", "--after", "5") for _ in range(6)]
+        network.start_seed(anew=True)
+        peers = [network.start_peer("--messages", "3", "--every", "0.1", "--after", "5", anew=number == 0) for number in range(6)]
         wait_until_ready(peers)
         for peer in peers:
             wait_for(lambda peer=peer: len(peer.messages()) == 15, 15, f"{peer.name} has all")  # type: ignore[misc]
@@ -214,7 +214,7 @@ def test_peers_prints_the_union_of_all_seeds_and_never_itself(tmp_path: Path) ->
         everybody = {f"{row['host']}:{row['port']}": row["state"] for row in json.loads(network.command("peers", "--json", "--all").stdout)}
         assert everybody[gone.endpoint] == "dead"
         assert everybody[left.endpoint] == "left"
-        text = network.command("peers")
+        text = network.command("peers", anew=True)
         assert text.returncode == 0
         assert len(text.stdout.splitlines()) == 3
 
@@ -274,6 +274,7 @@ BAD = [
     (["nonsense"], 2, "nonsense"),
     (["peer", "--port", "0", "--log-dir", "broken.json"], 1, "broken.json"),
 ]
+ANEW = (["peer"], ["nonsense"])  # these in interpreters of their own, all the way from the start to the exit code
 
 
 @pytest.mark.parametrize(("arguments", "code", "named"), BAD, ids=[" ".join(arguments) for arguments, _, _ in BAD])
@@ -282,7 +283,7 @@ def test_wrong_input_gets_one_clear_line_and_its_exit_code(tmp_path: Path, argum
         (tmp_path / "broken.json").write_text('{"cluster": "x", ')
         (tmp_path / "misspelt.json").write_text('{"clutser": "x", "seeds": [{"host": "127.0.0.1", "port": 6001}]}')
         (tmp_path / "empty.json").write_text('{"cluster": "x", "seeds": []}')
-        answer = network.command(*arguments)
+        answer = network.command(*arguments, anew=arguments in ANEW)
         assert answer.returncode == code
         lines = [line for line in answer.stderr.splitlines() if line]
         assert len(lines) == 1, answer.stderr

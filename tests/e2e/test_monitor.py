@@ -19,14 +19,14 @@ def network_of(network: Network, peers: int, *arguments: str) -> list[PeerProces
     return started
 
 
-def watching(network: Network, *arguments: str) -> Process:
-    return network.add(Process(network.directory, f"monitor{len(network.processes)}", ["monitor", *arguments]))
+def watching(network: Network, *arguments: str, anew: bool = False) -> Process:
+    return network.start("monitor", *arguments, anew=anew)
 
 
 def test_a_monitor_on_one_peer_sees_the_messages_of_all(tmp_path: Path) -> None:
     with Network(tmp_path) as network:
         peers = network_of(network, 4, "--messages", "200", "--every", "0.1", "--after", "3")
-        monitor = watching(network, str(peers[0].port), "--count", "40")
+        monitor = watching(network, str(peers[0].port), "--count", "40", anew=True)
         assert monitor.popen.wait(15) == 0
         lines = monitor.stdout.read_text().splitlines()
         found = [LINE.match(line) for line in lines]
