@@ -13,7 +13,7 @@ from tests.support import wait_for
 from zmqgossip.core.config import LAN
 from zmqgossip.core.messages import Status
 from zmqgossip.core.outbox import Answered, Outcome, Question
-from zmqgossip.core.types import PeerId
+from zmqgossip.core.types import PeerId, Whom
 from zmqgossip.runtime.node import PeerNode, SeedsNode
 
 pytestmark = pytest.mark.sockets
@@ -60,7 +60,9 @@ class Talker:
     def ask(self, other: Talker, *payloads: bytes, wants: bool = True, timeout_s: float = 10.0) -> None:
         first = len(self.ends)
         for place, payload in enumerate(payloads):
-            self.do(lambda now, token=first + place, payload=payload: self.engine.ask(token, other.id, payload, wants, timeout_s, now))  # type: ignore[misc]
+            self.do(
+                lambda now, token=first + place, payload=payload: self.engine.ask(token, Whom(other.id), payload, wants, timeout_s, now)
+            )  # type: ignore[misc]
 
     def outcomes(self, count: int) -> list[Outcome]:
         """How the first `count` messages ended, once they have."""
@@ -112,7 +114,7 @@ def test_a_question_is_answered_over_a_link_and_over_an_errand(start: Callable[[
 def test_more_messages_than_a_connection_holds_all_arrive(start: Callable[[int], list[Talker]]) -> None:
     first, second = start(2)
     payload = bytes(20_000)
-    first.do(lambda now: [first.engine.ask(token, second.id, payload, True, 20.0, now) for token in range(600)])
+    first.do(lambda now: [first.engine.ask(token, Whom(second.id), payload, True, 20.0, now) for token in range(600)])
     assert first.outcomes(600) == [Outcome.ANSWERED] * 600
     assert sorted(end.token for end in first.ends) == list(range(600)) and len(second.heard) == 600
     counters = first.peer.counters()
@@ -128,7 +130,7 @@ def test_a_peer_that_goes_ends_what_is_open_with_it(start: Callable[[int], list[
     gone = first.id
     first.peer.close()
     assert second.outcomes(1) == third.outcomes(1) == [Outcome.GONE]
-    third.do(lambda now: third.engine.ask(1, gone, b"again", True, 10.0, now))
+    third.do(lambda now: third.engine.ask(1, Whom(gone), b"again", True, 10.0, now))
     assert third.outcomes(2)[1] is Outcome.GONE
 
 

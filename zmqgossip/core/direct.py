@@ -22,7 +22,7 @@ from zmqgossip.core.members import Members
 from zmqgossip.core.messages import TEXT_MAX, Answer, Body, Direct as DirectMessage, Status, WrongCluster, WrongVersion
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Answered, Outcome, Question, Route
-from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState, is_vouched
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState, Whom, is_vouched
 from zmqgossip.core.view import LinkState, View
 
 QUESTION_DUE = "question due"
@@ -103,8 +103,10 @@ class Direct:
 
     # -- asking -----------------------------------------------------------------------------------------------------------
 
-    def ask(self, me: PeerRecord, token: int, peer: PeerId, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
-        """Asks `peer`, which may be this one. Its end is told under `token`, once; at the latest after `timeout_s` seconds.
+    def ask(self, me: PeerRecord, token: int, whom: Whom, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
+        """Asks a peer, which may be this one. Its end is told under `token`, once; at the latest after `timeout_s` seconds.
+
+        `whom` is its id, and where it was seen: that is used of a peer that is not in the table, and who answers there must have the id.
 
         Raises PayloadTooLarge and InvalidTimeout, and then nothing follows.
         """
@@ -114,11 +116,12 @@ class Direct:
         if not 0 < timeout_s <= config.direct_timeout_max_s:
             raise InvalidTimeout(timeout_s, config.direct_timeout_max_s)
         self._node.counters.add("direct.asked")
-        record, why = self._whereabouts(me, peer)
-        if record is None:
+        peer = whom.id
+        endpoint, why = self._whereabouts(me, whom)
+        if endpoint is None:
             self._tell(token, Outcome.GONE, b"", why)
             return
-        line, why = self._line_to(me, record, now)
+        line, why = self._line_to(me, peer, endpoint)
         if line is None:
             self._tell(token, Outcome.BUSY, b"", why)
             return
@@ -134,47 +137,47 @@ class Direct:
         else:
             self._send(line, exchange, self._node.codec.encode(body, exchange))
 
-    def _whereabouts(self, me: PeerRecord, peer: PeerId) -> tuple[PeerRecord | None, str]:
-        """The record of a peer that can be asked, or why none can."""
+    def _whereabouts(self, me: PeerRecord, whom: Whom) -> tuple[Endpoint | None, str]:
+        """Where a peer can be asked, or why it cannot."""
         if self._leaving:
             return None, "this peer is leaving"
-        if peer == me.id:
-            return me, ""
-        member, link = self._members.get(peer), self._view.by_peer(peer)
+        if whom.id == me.id:
+            return me.endpoint, ""
+        member, link = self._members.get(whom.id), self._view.by_peer(whom.id)
         if member is not None and member.state in _GRAVES:
             return None, _GRAVES[member.state]
         if link is not None:
-            return link.peer, ""
-        return (None, "nobody of that id is known here") if member is None else (member.record, "")
+            return link.peer.endpoint, ""
+        return whom.seen_at if member is None else member.record.endpoint, "nobody of that id is known here"
 
-    def _line_to(self, me: PeerRecord, record: PeerRecord, now: float) -> tuple[Line | None, str]:
+    def _line_to(self, me: PeerRecord, peer: PeerId, endpoint: Endpoint) -> tuple[Line | None, str]:
         """Where a question to that peer goes, or why no further one can go there."""
         config = self._node.config
         if len(self._asked) >= config.questions_max or self._waiting_bytes >= config.questions_bytes_max:
             return None, "too many questions of our own are open"
-        link = self._view.by_peer(record.id)
-        if record.id == me.id:
+        link = self._view.by_peer(peer)
+        if peer == me.id:
             line = self._lines.get(OWN_KEY) or Line(OWN_KEY, me.id, None, True)
         elif link is not None and link.state is LinkState.UP and link.connected:
-            line = self._lines.get(link.key) or Line(link.key, record.id, None, True)
+            line = self._lines.get(link.key) or Line(link.key, peer, None, True)
         else:
-            return self._errand_to(record), "too many errands of our own"
+            return self._errand_to(peer, endpoint), "too many errands of our own"
         self._lines[line.key] = line
         return line, ""
 
-    def _errand_to(self, record: PeerRecord) -> Line | None:
-        line = self._errands.pop(record.id, None)
+    def _errand_to(self, peer: PeerId, endpoint: Endpoint) -> Line | None:
+        line = self._errands.pop(peer, None)
         if line is None:
             if len(self._errands) >= self._node.config.errands_max:
                 idle = next((other for other in self._errands.values() if not other.open), None)
                 if idle is None:
                     return None
                 self._close(idle)
-            line = Line(self._node.new_key(), record.id, record.endpoint, False)
+            line = Line(self._node.new_key(), peer, endpoint, False)
             self._lines[line.key] = line
-            self._node.outbox.open(line.key, record.endpoint)
+            self._node.outbox.open(line.key, endpoint)
             self._node.counters.add("direct.errands")
-        self._errands[record.id] = line
+        self._errands[peer] = line
         return line
 
     def _send(self, line: Line, exchange: int, frame: bytes) -> None:

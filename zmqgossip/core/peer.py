@@ -38,7 +38,7 @@ from zmqgossip.core.messages import (
 from zmqgossip.core.neighbours import Neighbours
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
-from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState
+from zmqgossip.core.types import Endpoint, PeerRecord, PeerState, Whom
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
 
@@ -107,9 +107,9 @@ class PeerEngine:
         """Publishes (topic, payload) pairs. Raises PayloadTooLarge, and then none of them went out."""
         self.gossip.publish(self.me, batch, now)
 
-    def ask(self, token: int, peer: PeerId, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
+    def ask(self, token: int, whom: Whom, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
         """Asks one peer, or tells it something. One ANSWERED effect with `token` follows. Raises PayloadTooLarge, InvalidTimeout."""
-        self.direct.ask(self.me, token, peer, payload, wants_answer, timeout_s, now)
+        self.direct.ask(self.me, token, whom, payload, wants_answer, timeout_s, now)
 
     def answer(self, token: int, status: Status, payload: bytes, text: str, now: float) -> None:
         """Answers a Question: ANSWERED with a payload, or FAILED or BUSY with a text. Raises PayloadTooLarge."""

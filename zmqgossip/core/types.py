@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable
 from enum import IntEnum
 from functools import lru_cache
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -90,6 +90,13 @@ class PeerRecord(msgspec.Struct, frozen=True, array_like=True):
 
     def __str__(self) -> str:
         return str(self.endpoint)
+
+
+class Whom(NamedTuple):
+    """A peer that somebody wants to reach: its id, and where it was seen, if anywhere."""
+
+    id: PeerId
+    seen_at: Endpoint | None = None
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from zmqgossip.core.outbox import Question, Segment
-from zmqgossip.core.types import Endpoint, Member, PeerId, PeerRecord
+from zmqgossip.core.types import ID_BYTES, Endpoint, Member, PeerId, PeerRecord, Whom
 from zmqgossip.core.wire import decode_messages
 
 
@@ -64,19 +64,18 @@ class Request(msgspec.Struct, frozen=True):
     token: int
 
 
-Whom = PeerId | Origin | PeerRecord | Member
-"""Ways to name one peer: its id, or anything that has it."""
+AnyPeer = PeerId | Origin | PeerRecord | Member
+"""Ways to name one peer: its id, or anything that has it. What says where it is reaches those too that are not in the table yet."""
 
 
-def id_of(peer: Whom) -> PeerId:
-    """The id of a peer, however it is named. Raises TypeError."""
-    if isinstance(peer, Member):
-        return peer.record.id
+def whom(named: AnyPeer) -> Whom:
+    """A peer as the engine asks it, however it is named. Raises TypeError."""
+    peer: object = named.record if isinstance(named, Member) else named
     if isinstance(peer, (Origin, PeerRecord)):
-        return peer.id
-    if isinstance(peer, bytes):
-        return peer
-    raise TypeError(f"{peer!r} names no peer; give its id (16 bytes), a member, a neighbour, or the origin of a message")
+        return Whom(peer.id, Endpoint(peer.host, peer.port))
+    if isinstance(peer, (bytes, bytearray)) and len(peer) == ID_BYTES:
+        return Whom(bytes(peer))
+    raise TypeError(f"{peer!r} names no peer; give its id ({ID_BYTES} bytes), a member, a neighbour, or the origin of a message")
 
 
 def messages_of(segment: Segment) -> Iterator[Message]:

@@ -25,7 +25,7 @@ from zmqgossip.core.types import Member, PeerId, PeerRecord, is_unicast_host
 from zmqgossip.handle import last, tidings
 from zmqgossip.handle.callbacks import OnMessage, OnRequest
 from zmqgossip.handle.feed import Feed
-from zmqgossip.handle.message import Message, Whom, id_of
+from zmqgossip.handle.message import AnyPeer, Message, whom
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import PeerNode, Place
 from zmqgossip.settings import load, resolve, resolve_host
@@ -232,7 +232,7 @@ class Peer:
 
     # -- messages to one --------------------------------------------------------------------------------------------------
 
-    def send(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
+    def send(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
         """Sends one message to one peer, and returns when its handler is going to get it.
 
         Args:
@@ -246,22 +246,22 @@ class Peer:
             Timeout: nothing was heard of it in time.
             PayloadTooLarge, NodeClosed
         """
-        self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=False).result()
+        self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=False).result()
 
-    async def asend(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
+    async def asend(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
         """`send` for tasks."""
-        await _awaited(self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=False))
+        await _awaited(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=False))
 
-    def request(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
+    def request(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """Asks one peer and returns what its handler answered. It is asked once at most.
 
         Args and errors: as of `send`; RequestFailed also if the handler raised.
         """
-        return self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=True).result()
+        return self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=True).result()
 
-    async def arequest(self, peer: Whom, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
+    async def arequest(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """`request` for tasks."""
-        return await _awaited(self._tidings.ask(self._running(), id_of(peer), _bytes(payload), timeout, wants_answer=True))
+        return await _awaited(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=True))
 
     def on_request(self, function: OnRequest) -> OnRequest:
         """Decorates the function that gets direct messages and returns the answer to a request; in the callbacks' thread."""

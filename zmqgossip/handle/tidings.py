@@ -16,7 +16,7 @@ from zmqgossip.core.events import Event, Left, ProbeReceived, Ready, ReplyReceiv
 from zmqgossip.core.messages import TEXT_MAX, Status
 from zmqgossip.core.outbox import Answered, Outcome, Question, Segment
 from zmqgossip.core.topics import matches, parse_pattern
-from zmqgossip.core.types import Endpoint, PeerId
+from zmqgossip.core.types import Endpoint, PeerId, Whom
 from zmqgossip.handle.callbacks import Callbacks, OnMessage, OnRequest
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.message import Message, Request, messages_of, request_of
@@ -192,11 +192,11 @@ class Tidings:
 
     # -- questions --------------------------------------------------------------------------------------------------------
 
-    def ask(self, node: PeerNode, peer: PeerId, payload: bytes, timeout_s: float, *, wants_answer: bool) -> Future[bytes]:
+    def ask(self, node: PeerNode, whom: Whom, payload: bytes, timeout_s: float, *, wants_answer: bool) -> Future[bytes]:
         """Puts a question; the future has the answer, or raises what became of it."""
         token, answer = next(self._tokens), Future[bytes]()
-        self._asked[token] = (answer, peer, timeout_s)
-        asking = node.submit(lambda engine, now: engine.ask(token, peer, payload, wants_answer, timeout_s, now))
+        self._asked[token] = (answer, whom.id, timeout_s)
+        asking = node.submit(lambda engine, now: engine.ask(token, whom, payload, wants_answer, timeout_s, now))
 
         def asked(done: Future[None]) -> None:
             error = done.exception()
