@@ -7,6 +7,7 @@ nothing may raise.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import FrameRefused, VersionRefused
+from zmqgossip.core.gate import Gate
 from zmqgossip.core.outbox import Effect, Knock, Outbox
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
@@ -45,6 +47,10 @@ from zmqgossip.core.wire import (
 )
 
 COPIES = 10_000
+PATIENT = dataclasses.replace(
+    DEFAULT, peer_requests_per_s=10**6, link_frames_per_s=10**6, seed_requests_burst=10**6, seed_bytes_per_s=10**12
+)
+"""No rate bites: each damaged copy is looked at."""
 WALL = 1_730_000_000.0
 NOW = 100.0
 CLUSTER = cluster_hash("demo")
@@ -114,7 +120,7 @@ class Peer:
     """Alice, listed by a seed, with a link to Bob that is up. Everything that was said on the way there is in `recorded`."""
 
     def __init__(self) -> None:
-        self.engine = PeerEngine(ALICE, [SEED], CLUSTER, DEFAULT, Random(1), WALL - NOW)
+        self.engine = PeerEngine(ALICE, [SEED], CLUSTER, PATIENT, Random(1), WALL - NOW)
         self.recorded: list[bytes] = []
         self.engine.start(NOW)
         ((_, self.seed_key, _),) = self.effects(outbox.OPEN)
@@ -157,7 +163,7 @@ class Seed:
     """A seed that lists Alice and Bob, dials Carol back, and looks whether Bob is dead."""
 
     def __init__(self) -> None:
-        self.engine = SeedEngine(SEED, CLUSTER, DEFAULT, Random(2), WALL - NOW)
+        self.engine = SeedEngine(SEED, CLUSTER, PATIENT, Random(2), WALL - NOW)
         self.recorded: list[bytes] = []
         for peer in (ALICE, BOB):
             self.request(m.Register(peer, NONCE))
@@ -193,8 +199,8 @@ class Seed:
 
 
 def picture(thing: Any, path: tuple[int, ...] = ()) -> Any:
-    """Everything that an engine holds, luck and deadlines included, but not what it counted: two pictures can be compared."""
-    if isinstance(thing, (Counters, Outbox)):
+    """Everything that an engine holds, luck and deadlines included, but not what it counted or weighed: two pictures can be compared."""
+    if isinstance(thing, (Counters, Outbox, Gate)):
         return None
     if isinstance(thing, Random):
         return thing.getstate()

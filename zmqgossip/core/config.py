@@ -11,6 +11,8 @@ from typing import Any
 
 from zmqgossip.core.errors import ConfigError
 
+MIB = 1024 * 1024
+
 
 def _knob(default: Any, low: float, high: float, why: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "why": why})
@@ -54,6 +56,17 @@ class ProtocolConfig:
     verify_window_s: float = _knob(6.0, 0.1, 600, "those probes and their answers fit in here")
     several_accused: int = _knob(3, 2, 1000, "so many unreachable at once point at the seed's own network")
     several_window_s: float = _knob(10.0, 0.1, 600, "what counts as at once")
+
+    link_frames_per_s: int = _knob(
+        50_000, 1, 10_000_000, "gossip of one link: twice what one core decodes, so only a liar or a bug meets it"
+    )
+    link_bytes_per_s: int = _knob(512 * MIB, 69_760, 1024 * 1024 * MIB, "8,192 of the largest segments a second; at least one fits")
+    peer_requests_per_s: int = _knob(20_000, 1, 10_000_000, "frames on one connection: four times what a core answers one after the other")
+    peer_bytes_per_s: int = _knob(512 * MIB, 69_760, 1024 * 1024 * MIB, "the same in bytes; at least one frame fits")
+    seed_requests_per_s: int = _knob(100, 1, 10_000_000, "frames on one connection to a seed: a peer says fewer than three a second")
+    seed_requests_burst: int = _knob(500, 1, 10_000_000, "so many at once: the pages of 100,000 members are 391, asked for back to back")
+    seed_bytes_per_s: int = _knob(1 * MIB, 69_760, 1024 * 1024 * MIB, "a request has at most some hundred bytes; at least one frame fits")
+    clients_max: int = _knob(10_000, 1, 10_000_000, "connections whose rates are remembered: 2 MB; whoever is forgotten starts anew")
 
     message_bytes_max: int = _knob(60_000, 1, 65_000, "payload and topic of one message; a frame holds 64 KiB")
     segment_bytes_max: int = _knob(65_536, 1024, 65_536, "body of a segment: copies decide the cost beyond")

@@ -24,6 +24,7 @@ from zmqgossip.core.events import (
     PeerSuspected,
     RegistrationReceived,
 )
+from zmqgossip.core.gate import Gate
 from zmqgossip.core.messages import (
     Body,
     Checked,
@@ -45,6 +46,7 @@ from zmqgossip.core.messages import (
 )
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
+from zmqgossip.core.rates import Limit
 from zmqgossip.core.registry import Entry
 from zmqgossip.core.types import Endpoint, PeerState, is_vouched
 from zmqgossip.core.verdicts import Case, Decision
@@ -67,6 +69,8 @@ class SeedEngine:
     def __init__(self, me: Endpoint, cluster: int, config: ProtocolConfig, rng: Random, wall_offset: float) -> None:
         self.me = me
         self.node = Node(cluster, config, rng, wall_offset)
+        limit = Limit(config.seed_requests_burst, config.seed_requests_per_s, config.seed_bytes_per_s, config.seed_bytes_per_s)
+        self.gate = Gate(self.node, limit)  # of requests, and of answers to visits
         self.registry = registry.Registry(self.node)
         self.visits = visits.Visits(self.node)
         self.dialback = dialback.DialBack(self.node, self.visits)
@@ -103,6 +107,9 @@ class SeedEngine:
         if not self.visits.knows(key):
             self.counters.add("dropped.visit_over")
             return
+        if not self.gate.lets_in(key, len(frame), now):
+            self.gate.turn_away(key, "a visited peer", now)
+            return
         try:
             body, _ = self.node.codec.decode(frame)
         except WireError as error:
@@ -126,6 +133,9 @@ class SeedEngine:
 
     def on_request(self, route: Route, frame: bytes, address: str, now: float) -> None:
         """A frame at the ROUTER, from whoever connected to it from `address`."""
+        if not self.gate.lets_in(route, len(frame), now):
+            self.gate.turn_away(route, address, now)
+            return
         try:
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
