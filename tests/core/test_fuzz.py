@@ -60,6 +60,10 @@ ROUTE = b"\0route"
 NONCE = b"eight by"
 
 
+def receipt(issuer: PeerRecord, holder: PeerRecord) -> m.Receipt:
+    return m.Receipt(issuer.id, issuer.epoch, holder.id, holder.epoch, WALL, b"")
+
+
 def record(number: int) -> PeerRecord:
     return PeerRecord(bytes([number]) * 16, int(WALL * 1000) - number, 0, "127.0.0.1", 5000 + number, 5900 + number, True)
 
@@ -94,12 +98,12 @@ BODIES: list[m.Body] = [
     m.Presence(ALICE, NONCE, 4),
     m.Present(3, [Member(CAROL, PeerState.ALIVE, WALL)]),
     m.UnknownPeer(ALICE.epoch, 7),
-    m.Report(CAROL.id, ALICE, m.Evidence.REFUSED, 3, 26.0),
+    m.Report(CAROL.id, ALICE, m.Evidence.REFUSED, 3, 26.0, receipt(ALICE, CAROL)),
     m.Verdict(BOB, PeerState.DEAD),
     m.Leave(ALICE, NONCE, 11),
     m.LeaveHeard(),
-    m.Hello(CAROL, ALICE.id, NONCE, ["plain"]),
-    m.Welcome(BOB, NONCE, NONCE, "plain"),
+    m.Hello(CAROL, ALICE.id, NONCE, ["plain"], receipt(CAROL, ALICE)),
+    m.Welcome(BOB, NONCE, NONCE, "plain", receipt(BOB, ALICE)),
     m.Refused(m.Why.FULL, 0, 0, [CAROL, DAVE]),
     m.Bye(NONCE, "did not come up in time"),
     m.UnknownLink(NONCE, CAROL.id),
@@ -131,13 +135,17 @@ class Peer:
         self.effects(outbox.REQUEST)
         link = self.engine.view.by_key(self.key)
         assert link is not None
-        self.reply(self.key, m.Welcome(BOB, b"of Bob's", link.mine, "plain"))
+        self.reply(self.key, m.Welcome(BOB, b"of Bob's", link.mine, "plain", receipt(BOB, ALICE)))
         self.engine.on_subscription(link_topic(BOB.id, link.mine), NOW)
         self.gossip(link_topic(ALICE.id, b"of Bob's") + CODEC.encode(m.LinkUp(b"of Bob's")))
         self.gossip(segment(BOB, 1, b"hello"))
         self.gossip(notice(CAROL, 1, CAROL, PeerState.ALIVE))
         self.engine.publish([("gossip", b"mine"), ("gossip", b"mine too")], NOW)
-        for body in (m.Probe(WALL, BOB.port, link.mine, NONCE), m.Hello(DAVE, ALICE.id, NONCE, ["plain"]), m.Check(NONCE, NONCE)):
+        for body in (
+            m.Probe(WALL, BOB.port, link.mine, NONCE),
+            m.Hello(DAVE, ALICE.id, NONCE, ["plain"], receipt(DAVE, ALICE)),
+            m.Check(NONCE, NONCE),
+        ):
             self.recorded.append(CODEC.encode(body, 1))
             self.engine.on_request(ROUTE, self.recorded[-1], "127.0.0.1", NOW)
         self.effects(-1)
@@ -182,7 +190,7 @@ class Seed:
         check, _ = CODEC.decode(frame)
         assert isinstance(check, m.Check)
         self.recorded.append(CODEC.encode(m.Checked(CAROL, check.nonce, True), 1))  # it is still under way
-        self.request(m.Report(ALICE.id, BOB, m.Evidence.MISSES, 3, 30.0))
+        self.request(m.Report(ALICE.id, BOB, m.Evidence.MISSES, 3, 30.0, receipt(BOB, ALICE)))
         self.request(m.List(bytes(16), 10))
         self.effects(-1)
         assert len(self.engine.registry) == 2 and self.engine.verdicts.case_of(BOB.id) is not None

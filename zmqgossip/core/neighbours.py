@@ -122,7 +122,7 @@ class Neighbours:
             case Reply():
                 self._liveness.on_reply(link, body)
             case Welcome():
-                if self._overlay.on_welcome(self._membership.me, link, body):
+                if self._overlay.on_welcome(self._membership.me, link, body, now):
                     self._membership.speaks(body.record, now)
             case Refused():
                 self._on_refused(link, body, now)

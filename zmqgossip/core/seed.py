@@ -267,6 +267,15 @@ class SeedEngine:
     # -- dead reports -----------------------------------------------------------------------------------------------------
 
     def _on_report(self, route: Route, body: Report, exchange: int, address: str, now: float) -> None:
+        receipt, target = body.receipt, body.target
+        if (
+            receipt is None
+            or not receipt.fits(target.id, target.epoch, body.reporter)
+            or self.node.is_in_future(int(receipt.at * 1000), now)
+        ):
+            self.node.refuse("receipt", address)
+            self.node.answer(route, Verdict(target, PeerState.SUSPECT), exchange)  # no opinion
+            return
         reporter = self.registry.get(body.reporter)
         name = str(reporter.record.endpoint) if reporter is not None else address
         self.outbox.event(DeadReportReceived(body.target, name, body.evidence, body.misses))
