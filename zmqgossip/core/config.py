@@ -46,8 +46,11 @@ class ProtocolConfig:
     sample_max: int = _knob(64, 1, 256, "members in one answer: joining costs the same at 10 and at 100,000 peers")
     page_max: int = _knob(256, 1, 512, "members in one page of a list: a page stays far below a frame's limit")
 
-    dials_per_s: int = _knob(20, 1, 10000, "dial-backs a second a seed; registrations beyond wait in a queue")
+    dials_per_s: int = _knob(100, 1, 10000, "dial-backs a second a seed: about a tenth of a core; registrations beyond wait in a line")
+    dials_open_max: int = _knob(32, 1, 10000, "under way at once: each holds five descriptors, and silent ports hold theirs for a second")
     dials_queued_max: int = _knob(4096, 1, 1_000_000, "registrations that wait for their dial-back")
+    dials_client_max: int = _knob(4, 1, 1_000_000, "of one connection: a peer has one, and a second while it moves on")
+    dials_address_max: int = _knob(256, 1, 1_000_000, "of one address that is not loopback: so many peers start at once on one machine")
     dial_timeout_s: float = _knob(1.0, 0.05, 60, "one attempt to dial a registering peer back")
     dial_attempts: int = _knob(3, 1, 20, "after three failures the peer is told UNREACHABLE")
     verify: bool = _knob(True, 0, 1, "a seed checks a dead report itself; false gives the bare rule")

@@ -7,6 +7,7 @@ is missing, none. So within any `t` seconds never more than capacity + rate * t 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ class Buckets:
     def __init__(self, limit: Limit, clients_max: int) -> None:
         self._limit = limit
         self._clients_max = clients_max
-        self._by_client: dict[Hashable, Bucket] = {}
+        self._by_client: OrderedDict[Hashable, Bucket] = OrderedDict()
         self._last_client: Hashable = None
         self._last: Bucket | None = None
 
@@ -76,12 +77,13 @@ class Buckets:
         """That client's bucket; a full one if none is kept."""
         if client == self._last_client and self._last is not None:  # frames of one socket come in a row
             return self._last
-        bucket = self._by_client.pop(client, None)
+        bucket = self._by_client.get(client)
         if bucket is None:
-            bucket = Bucket(self._limit, now)
-            if len(self._by_client) >= self._clients_max:
-                del self._by_client[next(iter(self._by_client))]
-        self._by_client[client] = bucket
+            bucket = self._by_client[client] = Bucket(self._limit, now)
+            if len(self._by_client) > self._clients_max:
+                self._by_client.popitem(last=False)
+        else:
+            self._by_client.move_to_end(client)
         self._last_client, self._last = client, bucket
         return bucket
 
@@ -98,16 +100,16 @@ class Once:
     __slots__ = ("_said", "_said_max")
 
     def __init__(self, said_max: int) -> None:
-        self._said: dict[Hashable, None] = {}
+        self._said: OrderedDict[Hashable, None] = OrderedDict()
         self._said_max = said_max
 
     def is_first(self, what: Hashable) -> bool:
         """Whether `what` is new; from now on it is not."""
         is_new = what not in self._said
-        self._said.pop(what, None)
-        if len(self._said) >= self._said_max:
-            del self._said[next(iter(self._said))]
         self._said[what] = None
+        self._said.move_to_end(what)
+        if len(self._said) > self._said_max:
+            self._said.popitem(last=False)
         return is_new
 
     def forget(self, what: Hashable) -> None:

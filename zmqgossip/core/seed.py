@@ -180,7 +180,7 @@ class SeedEngine:
             self.registry.update(entry, record, now)
             self._answer_registered(route, body, exchange, listed=True)
             return
-        dial = self.dialback.request(body, route, exchange, now)
+        dial = self.dialback.request(body, route, exchange, address, now)
         if dial is None:
             busy = NotListed(Why.BUSY, record.host, record.port, "too many registrations wait; try again later")
             self._not_listed(route, body, exchange, busy)
@@ -255,7 +255,7 @@ class SeedEngine:
     def _on_leave(self, route: Route, body: Leave, exchange: int, now: float) -> None:
         entry = self.registry.get(body.record.id)
         self.node.answer(route, LeaveHeard(), exchange)
-        self.dialback.forget(body.record.id, body.ticket)
+        self.dialback.forget(body.record.id, body.ticket, now)
         if entry is None:
             return
         if entry.ticket != body.ticket:
