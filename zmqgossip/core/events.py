@@ -100,7 +100,7 @@ class FrameRefused(Event, frozen=True):
 
 
 class RemoteLimited(Event, frozen=True):
-    """A remote sends more than is taken of one: `what` (messages, bytes) was beyond the limit first. Told once a connection."""
+    """A remote sends more than is taken of one: `what` (messages, bytes, or lines told of it) was beyond the limit first. Told once."""
 
     remote: str
     what: str

@@ -155,6 +155,8 @@ def _frame_refused(event: events.FrameRefused) -> str:
 
 
 def _limited(event: events.RemoteLimited) -> str:
+    if event.what == "lines":
+        return f"{event.remote} causes more lines than are written of one; from now on only counted, as limited.lines"
     return f"{event.remote} sends more {event.what} than are taken of one; from now on only counted, as limited.{event.what}"
 
 
