@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from tests.core.harness import REFUSED, TICKET, PeerBench, SeedBench, config, members, peer, receipt, seed_at, ticket_of
+from tests.core.harness import REFUSED, TICKET, PeerBench, SeedBench, config, members, neighbour, peer, receipt, seed_at, ticket_of
 from zmqgossip.core.events import (
     Connected,
     DeadReportReceived,
     PeerListed,
     PeerNotListed,
+    ProbeReceived,
     RegistrationReceived,
     RegistrationRefused,
     RemoteLimited,
 )
-from zmqgossip.core.messages import Evidence, Leave, NotListed, Register, Registered, Report, Why
-from zmqgossip.core.telling import CONNECTIONS, LINES
+from zmqgossip.core.messages import Evidence, Leave, NotListed, Probe, Register, Registered, Reply, Report, Why
+from zmqgossip.core.telling import CONNECTIONS, LINES_MAX, LINES_PER_S
 from zmqgossip.core.types import Endpoint
 
-BURST = int(LINES.messages)
+BURST = LINES_MAX
 FAR_AHEAD = 10**15
 
 
@@ -70,7 +71,7 @@ def test_of_a_client_that_floods_a_seed_the_beginning_is_told_and_that_it_floods
     before = len(bench.events(RegistrationReceived))
     for number in range(302, 402):
         register(bench, number, route=b"the liar")
-    assert len(bench.events(RegistrationReceived)) == before + 10 and len(bench.events(RemoteLimited)) == 1
+    assert len(bench.events(RegistrationReceived)) == before + int(10 * (LINES_PER_S + 2 / 13)) and len(bench.events(RemoteLimited)) == 1
 
 
 def test_reports_that_flood_are_not_all_told() -> None:
@@ -96,6 +97,24 @@ def test_300_honest_clients_are_all_told() -> None:
     bench = SeedBench(knobs=config(dials_per_s=1000))
     bench.enlist(*[peer(number) for number in range(2, 302)])
     assert len(bench.events(RegistrationReceived)) == len(bench.events(PeerListed)) == 300 and bench.count("limited.lines") == 0
+
+
+def test_a_neighbour_that_probes_at_wire_speed_is_answered_and_not_shown_each_time() -> None:
+    bench = PeerBench()
+    far = neighbour(bench, 2)
+    for number in range(300):
+        far.asks(Probe(float(number), 5000, far.link.mine, bytes(8)))
+    assert len(bench.replies(Reply)) == 300 and len(bench.events(ProbeReceived)) == BURST
+    assert bench.events(RemoteLimited) == [RemoteLimited("10.0.0.2:5000", "lines")]
+
+
+def test_every_probe_at_the_shortest_interval_is_shown() -> None:
+    bench = PeerBench(knobs=config(liveness_interval_s=0.1, reply_timeout_s=0.05, misses_max=100))
+    far = neighbour(bench, 2)
+    for number in range(300):
+        far.asks(Probe(float(number), 5000, far.link.mine, bytes(8)))
+        bench.now += 0.1
+    assert len(bench.events(ProbeReceived)) == 300
 
 
 def test_a_peer_is_told_once_that_a_seed_does_not_list_it_until_that_changes() -> None:
