@@ -50,7 +50,9 @@ class ProtocolConfig:
     dials_open_max: int = _knob(32, 1, 10000, "under way at once: each holds five descriptors, and silent ports hold theirs for a second")
     dials_queued_max: int = _knob(4096, 1, 1_000_000, "registrations that wait for their dial-back")
     dials_client_max: int = _knob(4, 1, 1_000_000, "of one connection: a peer has one, and a second while it moves on")
-    dials_address_max: int = _knob(256, 1, 1_000_000, "of one address that is not loopback: so many peers start at once on one machine")
+    dials_address_max: int = _knob(
+        1024, 1, 1_000_000, "of one address that is not loopback: a quarter of the line, and 300 peers of one machine fit"
+    )
     dial_timeout_s: float = _knob(1.0, 0.05, 60, "one attempt to dial a registering peer back")
     dial_attempts: int = _knob(3, 1, 20, "after three failures the peer is told UNREACHABLE")
     verify: bool = _knob(True, 0, 1, "a seed checks a dead report itself; false gives the bare rule")
@@ -61,7 +63,7 @@ class ProtocolConfig:
     several_window_s: float = _knob(10.0, 0.1, 600, "what counts as at once")
 
     link_frames_per_s: int = _knob(
-        50_000, 1, 10_000_000, "gossip of one link: twice what one core decodes, so only a liar or a bug meets it"
+        50_000, 1, 10_000_000, "gossip of one link: half a core's work; who publishes faster puts several messages into a segment"
     )
     link_bytes_per_s: int = _knob(512 * MIB, 69_760, 1024 * 1024 * MIB, "8,192 of the largest segments a second; at least one fits")
     peer_requests_per_s: int = _knob(20_000, 1, 10_000_000, "frames on one connection: four times what a core answers one after the other")
