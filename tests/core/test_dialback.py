@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import pytest
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, TICKET, SeedBench, config, peer, ticket_of
+from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, TICKET, SeedBench, config, peer, steady, ticket_of
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.dialback import BEHIND_MAX
@@ -540,3 +541,51 @@ def test_a_seed_that_was_away_gives_every_visit_its_whole_time_again() -> None:
     assert len(bench.keys_of(peer(2).endpoint)) == 1
     bench.answers_visit(peer(2))
     assert bench.state_of(peer(2)) is PeerState.ALIVE
+
+
+# -- whatever happens -----------------------------------------------------------------------------------------------------
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["register", "move", "steal", "leave", "answer", "disconnect", "knock", "wait"]), st.integers(2, 7)),
+    max_size=60,
+)
+
+
+@steady
+@given(steps=steps)
+def test_whatever_happens_everybody_is_decided_and_nothing_stays_behind(steps: list[tuple[str, int]]) -> None:
+    bench = SeedBench(knobs=config(dials_per_s=5, dials_open_max=2, dials_client_max=2))
+    line = bench.engine.dialback
+    for step, number in steps:
+        record = at_the_same_place(number) if number > 5 else peer(number)
+        match step:
+            case "register":
+                bench.request(Register(record, ticket_of(record)), address=record.host, route=b"%d" % number)
+            case "move":
+                bench.hears(replace(record, port=5001), Register(replace(record, port=5001), ticket_of(record)))
+            case "steal":
+                bench.request(Register(record, b"guessed!"), address=record.host, route=b"thief")
+            case "leave":
+                bench.hears(record, Leave(record, ticket_of(record), 0))
+            case "wait":
+                bench.wait(0.3)
+            case "knock":
+                for key, _ in bench.knocks:
+                    bench.knocked(key, ACCEPTED if number % 2 else REFUSED)
+            case _:
+                for key in list(bench.open):
+                    target = bench.engine.visits.target_of(key)
+                    if target is not None and step == "disconnect":
+                        bench.disconnect(key)
+                    elif target is not None and len(bench.keys_of(target.endpoint)) == 1:
+                        bench.answers_visit(target)
+        assert line.open_count <= 2 and len(bench.open) <= 2
+    for _ in range(200):
+        for key, _ in bench.knocks:
+            bench.knocked(key, SILENT)
+        bench.wait(0.1)
+    assert (len(line), line.open_count, bench.open) == (0, 0, {})
+    assert not (line._of_client or line._of_address or line._by_peer or line._by_endpoint or line._by_name or line._line)
+    bench.forget()
+    bench.hears(peer(50), Register(peer(50), ticket_of(peer(50))))
+    assert len(bench.keys_of(peer(50).endpoint)) == 1, "the seed still dials"

@@ -167,7 +167,7 @@ class DialBack:
         return self._settle(dial, now)
 
     def _settle(self, dial: Dial, now: float) -> Dial | None:
-        if dial.outcome is None or dial.publish is None:
+        if not dial.is_open or dial.outcome is None or dial.publish is None:
             return None
         self._attempt_is_over(dial)
         if dial.outcome is Outcome.UNTRIED:
@@ -208,6 +208,15 @@ class DialBack:
         if dial is not None:
             self._end(dial)
             self.advance(now)
+
+    @property
+    def open_count(self) -> int:
+        """Dials under way."""
+        return self._open
+
+    def __len__(self) -> int:
+        """Registrations that are not decided."""
+        return len(self._dials)
 
     @staticmethod
     def succeeded(dial: Dial) -> bool:
