@@ -30,6 +30,7 @@ from zmqgossip.core.messages import (
     Position,
     Presence,
     Present,
+    Receipt,
     Register,
     Registered,
     Sync,
@@ -94,6 +95,11 @@ def seed_at(number: int) -> Endpoint:
 
 def members(records: Iterable[PeerRecord], state: PeerState = PeerState.ALIVE) -> list[Member]:
     return [Member(record, state, WALL) for record in records]
+
+
+def receipt(issuer: PeerRecord, holder: PeerRecord, *, at: float = WALL) -> Receipt:
+    """What `issuer` gives to `holder` when they link."""
+    return Receipt(issuer.id, issuer.epoch, holder.id, holder.epoch, at, b"")
 
 
 def config(**changes: Any) -> ProtocolConfig:
@@ -332,14 +338,15 @@ class Far:
         return self.link.key
 
     def hello(self, *, target: PeerId | None = None, route: bytes = b"route") -> None:
-        me = self.bench.engine.me.id
-        self.bench.request(Hello(self.record, target or me, self.nonce, ["plain"]), address=self.record.host, route=route)
+        me = self.bench.engine.me
+        hello = Hello(self.record, target or me.id, self.nonce, ["plain"], receipt(self.record, me))
+        self.bench.request(hello, address=self.record.host, route=route)
 
     def connects(self) -> None:
         self.bench.connect(self.key)
 
     def welcome(self) -> None:
-        self.reply(Welcome(self.record, self.nonce, self.link.mine, "plain"))
+        self.reply(Welcome(self.record, self.nonce, self.link.mine, "plain", receipt(self.record, self.bench.engine.me)))
 
     def subscribes(self) -> None:
         """Its link topic appears at the bench's XPUB."""

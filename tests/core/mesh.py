@@ -56,14 +56,14 @@ class Mesh:
         self._order = 0
         self._routes: dict[bytes, tuple[Place, int]] = {}
 
-    def peer(self, number: int, *, seeds: Sequence[Place] = (), knobs: ProtocolConfig = DEFAULT) -> Place:
+    def peer(self, number: int, *, seeds: Sequence[Place] = (), knobs: ProtocolConfig = DEFAULT, cluster: int = CLUSTER) -> Place:
         record = peer(number)
         places = [place.endpoint for place in seeds] or [seed_at(99)]
-        engine = PeerEngine(record, places, CLUSTER, knobs, Random(number), WALL - START)
+        engine = PeerEngine(record, places, cluster, knobs, Random(number), WALL - START)
         return self._add(Place(engine, record.endpoint, record.publish_endpoint))
 
-    def seed(self, number: int, *, knobs: ProtocolConfig = DEFAULT) -> Place:
-        engine = SeedEngine(seed_at(number), CLUSTER, knobs, Random(1000 + number), WALL - START)
+    def seed(self, number: int, *, knobs: ProtocolConfig = DEFAULT, cluster: int = CLUSTER) -> Place:
+        engine = SeedEngine(seed_at(number), cluster, knobs, Random(1000 + number), WALL - START)
         return self._add(Place(engine, seed_at(number), None))
 
     def _add(self, place: Place) -> Place:

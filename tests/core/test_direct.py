@@ -386,7 +386,7 @@ def test_when_a_link_ends_so_does_what_is_open_on_it(fault: Callable[[PeerBench,
 
 def test_a_neighbour_that_misses_its_probes_is_not_waited_for() -> None:
     bench = asker()
-    bench.call(bench.engine.ask, 1, LINKED.id, b"?", True, 600.0)
+    bench.call(bench.engine.ask, 1, Whom(LINKED.id), b"?", True, 600.0)
     bench.wait(DEFAULT.liveness_interval_s * 2)
     assert ends(bench) == []
     bench.wait(DEFAULT.liveness_interval_s * 2 + DEFAULT.reply_timeout_s)

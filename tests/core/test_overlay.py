@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.core.harness import CODEC, EPOCH, START, Far, PeerBench, config, neighbour, peer
+from tests.core.harness import CODEC, EPOCH, START, Far, PeerBench, config, neighbour, peer, receipt
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT
@@ -145,7 +145,7 @@ def test_a_hello_is_welcomed_dialled_back_and_subscribed_to() -> None:
     bench = PeerBench()
     far = Far(bench, peer(2))
     far.hello()
-    assert bench.replies(Welcome) == [Welcome(bench.engine.me, far.link.mine, far.nonce, "plain")]
+    assert bench.replies(Welcome) == [Welcome(bench.engine.me, far.link.mine, far.nonce, "plain", receipt(bench.engine.me, far.record))]
     assert bench.open == {far.key: peer(2).endpoint}
     ((key, endpoint, topics),) = bench.of(outbox.SUBSCRIBE)
     assert (key, endpoint, topics[-1]) == (far.key, peer(2).publish_endpoint, link_topic(bench.engine.me.id, far.nonce))

@@ -120,6 +120,7 @@ TYPES = {
     t.PeerId: "id", m.Nonce: "nonce", t.Host: "host", t.Port: "port", t.Count: "count", t.Timestamp: "timestamp", m.Text: "text",
     bool: "bool", bytes: "bytes", t.PeerRecord: "record", m.Members: "[member]", m.Records: "[record]",
     t.PeerState: "state", m.Why: "why", m.Evidence: "evidence", m.Status: "status",
+    m.Signature: "signature", m.Receipt | None: "receipt",
     Annotated[int, Meta(ge=1)]: "ordinal",
     Annotated[list[m.Position], Meta(max_length=1024)]: "[position]",
     Annotated[list[m.Text], Meta(max_length=16)]: "[text]",
@@ -151,7 +152,7 @@ def test_the_table_of_codes_is_that_of_the_code() -> None:
     assert on_page == [(int(code), code.name, bodies[code]) for code in sorted(m.Code)]
 
 
-@pytest.mark.parametrize("kind", [t.PeerRecord, t.Member, m.Message, m.Messages, m.Notice])
+@pytest.mark.parametrize("kind", [t.PeerRecord, t.Member, m.Message, m.Messages, m.Notice, m.Receipt])
 def test_a_type_inside_bodies_is_described_as_it_is(kind: type[Struct]) -> None:
     name = {t.PeerRecord: "record"}.get(kind, kind.__name__.lower())
     (found,) = (limits for written, _, limits in rows("type", "on the wire", "limits") if written == name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.harness import ACCEPTED, CODEC, EPOCH, SeedBench, config, members, peer, spoiled, ticket_of
+from tests.core.harness import ACCEPTED, CODEC, EPOCH, SeedBench, config, members, peer, receipt, spoiled, ticket_of
 from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, LAN, ProtocolConfig
@@ -412,5 +412,5 @@ def test_a_seed_alone_has_nothing_to_wait_for() -> None:
 def test_a_reporter_that_is_not_listed_is_named_by_its_address() -> None:
     bench = SeedBench()
     bench.enlist(peer(2))
-    bench.hears(peer(50), Report(peer(50).id, peer(2), Evidence.MISSES, 3, 31.0))
+    bench.hears(peer(50), Report(peer(50).id, peer(2), Evidence.MISSES, 3, 31.0, receipt(peer(2), peer(50))))
     assert bench.count("reports.received") == 1 and len(bench.told(peer(50), Verdict)) == 1

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer, ticket_of
+from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer, receipt, ticket_of
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import DeadReportReceived, PeerCleared, PeerHeld, PeerRemoved, PeerSuspected
@@ -32,7 +32,7 @@ def seed_with(*records: PeerRecord, **knobs: float) -> tuple[SeedBench, dict[Pee
 def report(
     bench: SeedBench, target: PeerRecord = ACCUSED, *, by: PeerRecord = REPORTER, evidence: Evidence = MISSES, misses: int = 3
 ) -> None:
-    bench.hears(by, Report(by.id, target, evidence, misses, 31.0))
+    bench.hears(by, Report(by.id, target, evidence, misses, 31.0, receipt(target, by)))
 
 
 def verdicts(bench: SeedBench, reporter: PeerRecord = REPORTER) -> list[PeerState]:
@@ -217,7 +217,7 @@ def test_an_accused_that_was_cleared_may_be_accused_again() -> None:
 def test_several_that_cannot_be_reached_at_once_are_held_and_fewer_removed(accused: int, listed: int, survive: bool) -> None:
     bench, _ = seed_with(*MANY[:listed])
     for record in MANY[:accused]:
-        report(bench, record, by=MANY[listed - 1])
+        report(bench, record, by=MANY[-1])
     bench.wait(WINDOW)
     assert [bench.state_of(record) for record in MANY[:accused]] == [SUSPECT if survive else DEAD] * accused
     assert len(bench.events(PeerHeld)) == bench.count("verdicts.held") == (accused if survive else 0)

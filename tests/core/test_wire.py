@@ -144,6 +144,10 @@ def values(kind: inspect.Type, name: str = "") -> st.SearchStrategy[Any]:
             found = st.lists(values(kind.item_type), min_size=kind.min_length or 0, max_size=4)
         case inspect.StructType():
             found = st.builds(kind.cls, **{field.name: values(field.type, field.name) for field in kind.fields})
+        case inspect.UnionType():
+            found = st.one_of([values(each) for each in kind.types])
+        case inspect.NoneType():
+            found = st.none()
         case _:
             raise AssertionError(f"no values for {kind}")
     return found

@@ -51,6 +51,11 @@ CONFIG = replace(
     misses_max=100,
     dial_timeout_s=5.0,
     link_timeout_s=30.0,
+    seed_requests_per_s=1_000_000,  # each copy is looked at, however fast they come
+    seed_requests_burst=1_000_000,
+    seed_bytes_per_s=10**12,
+    peer_requests_per_s=1_000_000,
+    link_frames_per_s=1_000_000,
 )
 HOST = "127.0.0.1"
 DEADLINE_S = 10.0

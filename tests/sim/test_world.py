@@ -15,6 +15,7 @@ from zmqgossip.core.events import Event, NeighbourDown, PeerDead, Ready
 from zmqgossip.core.messages import Status
 from zmqgossip.core.outbox import Answered, Outcome, Question
 from zmqgossip.core.peer import PeerEngine
+from zmqgossip.core.types import Whom
 from zmqgossip.sim import Body, Violation, Weather, World
 from zmqgossip.sim.clock import Clock
 from zmqgossip.sim.paths import next_repeat_s
@@ -272,14 +273,14 @@ def test_direct_messages_cross_the_virtual_network_and_a_partition_makes_them_ti
     asker, asked = world.nodes["p1"], world.nodes["p2"]
     assert isinstance(asker.engine, PeerEngine) and isinstance(asked.engine, PeerEngine)
     asked.engine.direct.refusal = None
-    asker.turn(asker.engine.ask, 1, asked.engine.me.id, b"?", True, 5.0)
+    asker.turn(asker.engine.ask, 1, Whom(asked.engine.me.id), b"?", True, 5.0)
     world.run(0.5)
     ((_, question),) = asked.directs
     assert isinstance(question, Question)
     asked.turn(asked.engine.answer, question.token, Status.ANSWERED, b"!", "")
     world.run(0.5)
     world.partition(["p1"], ["p2"])
-    asker.turn(asker.engine.ask, 2, asked.engine.me.id, b"?", False, 0.4)
+    asker.turn(asker.engine.ask, 2, Whom(asked.engine.me.id), b"?", False, 0.4)
     world.run(0.5)
     assert [item for _, item in asker.directs] == [
         Answered(1, Outcome.ANSWERED, b"!", ""),

@@ -38,19 +38,25 @@ class Accusations:
         self._members = members
         self._open: dict[int, Accusation] = {}
 
-    def accuse(self, me: PeerRecord, link: Link, evidence: Evidence, now: float) -> Report:
-        """Holds a failed neighbour suspect, or dead where that is certain; the report for the seeds."""
+    def accuse(self, me: PeerRecord, link: Link, evidence: Evidence, now: float) -> Report | None:
+        """Holds a failed neighbour suspect, or dead where that is certain; the report for the seeds.
+
+        None without a receipt of the neighbour's: it is somebody who was dialled and not met, and seeds would not look.
+        """
         certain = evidence is not Evidence.MISSES
         held = self._members.get(link.peer.id)
-        if held is not None and held.record.order > link.peer.order:
+        if held is not None and held.record.epoch == link.peer.epoch and held.record.revision > link.peer.revision:
             link.peer = held.record  # news that came past the link: a report of an older record would be moot
         self._members.learn(link.peer, PeerState.DEAD if certain else PeerState.SUSPECT, self._node.wall(now))
         if not certain:
             key = self._node.new_key()
             self._open[key] = Accusation(link.peer, now + self._node.config.lease_s)
             self.postpone(key, now)
+        if link.receipt is None:
+            self._node.counters.add("dropped.report_without_receipt")
+            return None
         self._node.outbox.event(NeighbourReported(link.peer, evidence, link.misses))
-        return Report(me.id, link.peer, evidence, link.misses, now - max(link.last_heard, link.since))
+        return Report(me.id, link.peer, evidence, link.misses, now - max(link.last_heard, link.since), link.receipt)
 
     def on_verdict(self, verdict: Verdict, now: float) -> PeerRecord | None:
         """What a seed says of a report. The record that everybody should hear is dead, if it is."""

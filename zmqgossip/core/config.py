@@ -11,6 +11,8 @@ from typing import Any
 
 from zmqgossip.core.errors import ConfigError
 
+MIB = 1024 * 1024
+
 
 def _knob(default: Any, low: float, high: float, why: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "why": why})
@@ -46,8 +48,13 @@ class ProtocolConfig:
     sample_max: int = _knob(64, 1, 256, "members in one answer: joining costs the same at 10 and at 100,000 peers")
     page_max: int = _knob(256, 1, 512, "members in one page of a list: a page stays far below a frame's limit")
 
-    dials_per_s: int = _knob(20, 1, 10000, "dial-backs a second a seed; registrations beyond wait in a queue")
+    dials_per_s: int = _knob(100, 1, 10000, "dial-backs a second a seed: about a tenth of a core; registrations beyond wait in a line")
+    dials_open_max: int = _knob(32, 1, 10000, "under way at once: each holds five descriptors, and silent ports hold theirs for a second")
     dials_queued_max: int = _knob(4096, 1, 1_000_000, "registrations that wait for their dial-back")
+    dials_client_max: int = _knob(4, 1, 1_000_000, "of one connection: a peer has one, and a second while it moves on")
+    dials_address_max: int = _knob(
+        1024, 1, 1_000_000, "of one address that is not loopback: a quarter of the line, and 300 peers of one machine fit"
+    )
     dial_timeout_s: float = _knob(1.0, 0.05, 60, "one attempt to dial a registering peer back")
     dial_attempts: int = _knob(3, 1, 20, "after three failures the peer is told UNREACHABLE")
     verify: bool = _knob(True, 0, 1, "a seed checks a dead report itself; false gives the bare rule")
@@ -63,6 +70,16 @@ class ProtocolConfig:
     direct_timeout_max_s: float = _knob(3600.0, 0.1, 10_000_000, "longest wait for an answer: a question whose asker died is kept as long")
     errands_max: int = _knob(64, 1, 4096, "connections to peers without a link, for direct messages: each is a DEALER and its monitor")
     errand_idle_s: float = _knob(2.0, 0.0, 600, "how long such a connection is kept for the next message: a handshake costs more than ten")
+    link_frames_per_s: int = _knob(
+        50_000, 1, 10_000_000, "gossip of one link: half a core's work; who publishes faster puts several messages into a segment"
+    )
+    link_bytes_per_s: int = _knob(512 * MIB, 69_760, 1024 * 1024 * MIB, "8,192 of the largest segments a second; at least one fits")
+    peer_requests_per_s: int = _knob(20_000, 1, 10_000_000, "frames on one connection: four times what a core answers one after the other")
+    peer_bytes_per_s: int = _knob(512 * MIB, 69_760, 1024 * 1024 * MIB, "the same in bytes; at least one frame fits")
+    seed_requests_per_s: int = _knob(100, 1, 10_000_000, "frames on one connection to a seed: a peer says fewer than three a second")
+    seed_requests_burst: int = _knob(500, 1, 10_000_000, "so many at once: the pages of 100,000 members are 391, asked for back to back")
+    seed_bytes_per_s: int = _knob(1 * MIB, 69_760, 1024 * 1024 * MIB, "a request has at most some hundred bytes; at least one frame fits")
+    clients_max: int = _knob(10_000, 1, 10_000_000, "connections whose rates are remembered: 2 MB; whoever is forgotten starts anew")
 
     message_bytes_max: int = _knob(60_000, 1, 65_000, "payload and topic of one message; a frame holds 64 KiB")
     segment_bytes_max: int = _knob(65_536, 1024, 65_536, "body of a segment: copies decide the cost beyond")

@@ -99,6 +99,13 @@ class FrameRefused(Event, frozen=True):
     detail: str
 
 
+class RemoteLimited(Event, frozen=True):
+    """A remote sends more than is taken of one: `what` (messages, bytes, or lines told of it) was beyond the limit first. Told once."""
+
+    remote: str
+    what: str
+
+
 class RegistrationRefused(Event, frozen=True):
     """A seed will not list this peer."""
 

@@ -218,7 +218,8 @@ class Membership:
             self.lose(link, "left", now)
             return
         report = self._accusations.accuse(self.me, link, evidence, now)
-        self._presence.tell_all(report, now)
+        if report is not None:
+            self._presence.tell_all(report, now)
         if evidence is not Evidence.MISSES:
             self._gossip.announce(self.me, link.peer, PeerState.DEAD)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)

@@ -89,6 +89,30 @@ Members = Annotated[list[Member], Meta(max_length=1024)]
 Records = Annotated[list[PeerRecord], Meta(max_length=1024)]
 
 
+SIGNATURE_BYTES_MAX = 64
+Signature = Annotated[bytes, Meta(max_length=SIGNATURE_BYTES_MAX)]
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True):
+    """What each end of a link gives to the other: `issuer` had a link with `holder`. With it the holder may report the issuer dead.
+
+    Attributes:
+        at: Unix time of its making, by the issuer's clock.
+        signature: the issuer's; empty in mode plain, where anybody can write a receipt.
+    """
+
+    issuer: PeerId
+    issuer_epoch: Count
+    holder: PeerId
+    holder_epoch: Count
+    at: Timestamp
+    signature: Signature
+
+    def fits(self, issuer: PeerId, issuer_epoch: int, holder: PeerId) -> bool:
+        """Whether it is that life's, for that holder. Nobody gives one to itself."""
+        return issuer != holder and (self.issuer, self.issuer_epoch, self.holder) == (issuer, issuer_epoch, holder)
+
+
 class Body(msgspec.Struct, frozen=True, array_like=True):
     """The root of all bodies that travel between a DEALER and a ROUTER, or on a topic of one link."""
 
@@ -167,7 +191,7 @@ class UnknownPeer(Body, frozen=True, array_like=True):
 
 
 class Report(Body, frozen=True, array_like=True):
-    """A neighbour is dead, says a peer. `age_s` is how long ago it last gave a sign of life."""
+    """A neighbour is dead, says a peer. `age_s` is how long ago it last gave a sign of life, `receipt` is what it gave to the reporter."""
 
     code = Code.REPORT
     reporter: PeerId
@@ -175,6 +199,7 @@ class Report(Body, frozen=True, array_like=True):
     evidence: Evidence
     misses: Count
     age_s: Timestamp
+    receipt: Receipt | None = None
 
 
 class Verdict(Body, frozen=True, array_like=True):
@@ -213,6 +238,7 @@ class Hello(Body, frozen=True, array_like=True):
     target: PeerId
     nonce: Nonce
     modes: Annotated[list[Text], Meta(max_length=16)]
+    receipt: Receipt | None = None
 
 
 class Welcome(Body, frozen=True, array_like=True):
@@ -223,6 +249,7 @@ class Welcome(Body, frozen=True, array_like=True):
     nonce: Nonce
     yours: Nonce
     mode: Text
+    receipt: Receipt | None = None
 
 
 class Refused(Body, frozen=True, array_like=True):

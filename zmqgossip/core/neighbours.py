@@ -38,6 +38,7 @@ from zmqgossip.core.messages import (
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Route
 from zmqgossip.core.overlay import Overlay
+from zmqgossip.core.telling import Telling
 from zmqgossip.core.types import is_vouched
 from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import parse_link_topic
@@ -46,11 +47,12 @@ from zmqgossip.core.wire import parse_link_topic
 class Neighbours:
     """One peer's talk with those it is linked with, or is about to be."""
 
-    __slots__ = ("_farewell", "_liveness", "_membership", "_node", "_overlay", "_view")
+    __slots__ = ("_farewell", "_liveness", "_membership", "_node", "_overlay", "_telling", "_view")
 
     def __init__(self, node: Node, view: View, probes: Liveness, links: Overlay, membership: Membership, farewell: Farewell) -> None:
         self._node = node
         self._view = view
+        self._telling = Telling(node)
         self._liveness = probes
         self._overlay = links
         self._membership = membership
@@ -101,7 +103,8 @@ class Neighbours:
             return
         self._liveness.heard(link, now)
         self._node.answer(route, Reply(body.timestamp, body.port, self._membership.me.port, body.probe), exchange)
-        self._node.outbox.event(ProbeReceived(link.peer.endpoint, body.timestamp, body.port))
+        seen = ProbeReceived(link.peer.endpoint, body.timestamp, body.port)
+        self._telling.tell(link.key, str(link.peer), seen, now)  # a neighbour that probes at wire speed must not fill the disk
 
     def on_bye(self, body: Bye, now: float) -> None:
         link = self._view.by_nonce(body.link)
@@ -140,7 +143,7 @@ class Neighbours:
             case Reply():
                 self._liveness.on_reply(link, body)
             case Welcome():
-                if self._overlay.on_welcome(self._membership.me, link, body):
+                if self._overlay.on_welcome(self._membership.me, link, body, now):
                     self._membership.speaks(body.record, now)
             case Refused():
                 self._on_refused(link, body, now)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from zmqgossip.core.events import NeighbourDown, NeighbourUp
 from zmqgossip.core.members import Members
-from zmqgossip.core.messages import Bye, Hello, LinkUp, Refused, Welcome, Why
+from zmqgossip.core.messages import Bye, Hello, LinkUp, Receipt, Refused, Welcome, Why
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
@@ -102,7 +102,7 @@ class Overlay:
         """Says HELLO, and again after a while: the ROUTER at the other end may have dropped it."""
         if link.state is LinkState.DIALLING and link.connected:
             link.said_hello = True
-            self._node.ask(link.key, Hello(me, link.peer.id, link.mine, [MODE_PLAIN]))
+            self._node.ask(link.key, Hello(me, link.peer.id, link.mine, [MODE_PLAIN], self._receipt(me, link.peer, now)))
             self._node.timers.set((HELLO_DUE, link.key), now + self._node.config.hello_interval_s)
 
     def on_disconnected(self, link: Link, now: float) -> bool:
@@ -152,8 +152,21 @@ class Overlay:
             link.theirs = hello.nonce
             link.peer = hello.record
             self._subscribe(me, link)
-        self._node.answer(route, Welcome(me, link.mine, hello.nonce, MODE_PLAIN), exchange)
+        self._keep_receipt(me, link, hello.receipt, now)
+        self._node.answer(route, Welcome(me, link.mine, hello.nonce, MODE_PLAIN, self._receipt(me, hello.record, now)), exchange)
         return link
+
+    def _receipt(self, me: PeerRecord, holder: PeerRecord, now: float) -> Receipt:
+        return Receipt(me.id, me.epoch, holder.id, holder.epoch, self._node.wall(now), b"")
+
+    def _keep_receipt(self, me: PeerRecord, link: Link, receipt: Receipt | None, now: float) -> None:
+        """Keeps what the neighbour gave, if a seed would take it; the first one does for the whole link."""
+        if link.receipt is not None or receipt is None:
+            return
+        if receipt.fits(link.peer.id, link.peer.epoch, me.id) and not self._node.is_in_future(int(receipt.at * 1000), now):
+            link.receipt = receipt
+        else:
+            self._node.counters.add("handshake.receipt_misfit")
 
     def _refusal(self, me: PeerRecord, hello: Hello) -> Refused | None:
         """Why not, if not."""
@@ -184,13 +197,14 @@ class Overlay:
         topics = (TOPIC_DIGEST, TOPIC_GOSSIP, link_topic(me.id, link.theirs))
         self._node.outbox.subscribe(link.key, link.peer.publish_endpoint, topics)
 
-    def on_welcome(self, me: PeerRecord, link: Link, welcome: Welcome) -> bool:
+    def on_welcome(self, me: PeerRecord, link: Link, welcome: Welcome, now: float) -> bool:
         """Whether the other end took the link by this. A second WELCOME of the same link changes nothing."""
         if welcome.yours != link.mine or welcome.record.id != link.peer.id or link.state is not LinkState.DIALLING:
             self._node.counters.add("handshake.stale_welcome")
             return False
         link.theirs = welcome.nonce
         link.peer = welcome.record
+        self._keep_receipt(me, link, welcome.receipt, now)
         self._subscribe(me, link)
         return True
 

@@ -13,6 +13,7 @@ from zmqgossip.core import accusations, baseline, direct, farewell, liveness, ov
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
+from zmqgossip.core.gate import Gate
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.members import Members
 from zmqgossip.core.membership import Membership
@@ -38,6 +39,7 @@ from zmqgossip.core.messages import (
 from zmqgossip.core.neighbours import Neighbours
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
+from zmqgossip.core.rates import Limit
 from zmqgossip.core.types import Endpoint, PeerRecord, PeerState, Whom
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
@@ -56,6 +58,8 @@ class PeerEngine:
         wall_offset: float,
     ) -> None:
         self.node = Node(cluster, config, rng, wall_offset)
+        self.gossip_gate = Gate(self.node, _a_second_of(config.link_frames_per_s, config.link_bytes_per_s))
+        self.request_gate = Gate(self.node, _a_second_of(config.peer_requests_per_s, config.peer_bytes_per_s))  # and of answers
         self.view = View()
         self.members = Members(me.id, config.members_max, config.tombstones_max, config.tombstone_s, self.node.outbox)
         self.gossip = Gossip(self.node)
@@ -183,6 +187,9 @@ class PeerEngine:
         if link is None:
             self.counters.add("dropped.link_gone")
             return
+        if not self.gossip_gate.lets_in(key, len(frame), now):
+            self.gossip_gate.turn_away(key, str(link.peer), now)
+            return
         try:
             topic = frame[:1]
             if topic == TOPIC_GOSSIP:
@@ -202,6 +209,9 @@ class PeerEngine:
 
     def on_request(self, route: Route, frame: bytes, address: str, now: float) -> None:
         """A frame at the ROUTER, from whoever connected to it from `address`."""
+        if not self.request_gate.lets_in(route, len(frame), now):
+            self.request_gate.turn_away(route, address, now)
+            return
         try:
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
@@ -237,6 +247,9 @@ class PeerEngine:
         errand = self.direct.errand_at(key)
         if link is None and errand is None and not self.presence.knows(key):
             self.counters.add("dropped.link_gone")
+            return
+        if not self.request_gate.lets_in(key, len(frame), now):
+            self.request_gate.turn_away(key, str(link.peer if link is not None else errand or self.presence.seed_of(key)), now)
             return
         try:
             body, exchange = self.node.codec.decode(frame)
@@ -312,3 +325,8 @@ class PeerEngine:
                 self.membership.verdict_due(key, now)
             case farewell.LEAVE_DUE:
                 self.farewell.finish()
+
+
+def _a_second_of(messages_per_s: float, bytes_per_s: float) -> Limit:
+    """A bucket that holds what may come in a second."""
+    return Limit(messages_per_s, messages_per_s, bytes_per_s, bytes_per_s)

@@ -67,6 +67,7 @@ class Contact:
     wrong_cluster: bool = False
     answered: bool = False
     told_lost: bool = False
+    told_refused: NotListed | None = None
     open_answers: int = 0
     list_after: bytes = FIRST_ID
     queue: list[Body] = field(default_factory=list)
@@ -226,8 +227,11 @@ class Presence:
                 heard = body.members
             case NotListed():
                 self._node.timers.cancel((SEED_DUE, key))
-                address = Endpoint(body.host, body.port)
-                self._node.outbox.event(RegistrationRefused(contact.seed, body.why, address, body.text))
+                self._node.counters.add("registrations.refused")
+                if contact.told_refused != body:  # said again at each attempt
+                    contact.told_refused = body
+                    address = Endpoint(body.host, body.port)
+                    self._node.outbox.event(RegistrationRefused(contact.seed, body.why, address, body.text))
                 self._renew_later(contact, now)
         if not contact.chosen and contact.open_answers <= 0:
             self._close(contact)
@@ -236,7 +240,7 @@ class Presence:
     def _on_registered(self, me: PeerRecord, contact: Contact, body: Registered, links_count: int, now: float) -> Sequence[Member]:
         self._node.timers.cancel((SEED_DUE, contact.key))
         if body.listed and contact.standing is not Standing.LISTED:
-            contact.standing = Standing.LISTED
+            contact.standing, contact.told_refused = Standing.LISTED, None
             self._node.outbox.event(SeedAccepted(contact.seed, body.total))
         elif not body.listed:
             contact.standing = Standing.PENDING
@@ -249,6 +253,7 @@ class Presence:
     def on_wrong_cluster(self, key: int, now: float) -> None:
         """A seed belongs to another cluster. Fatal when no configured seed has ever answered otherwise, and all were asked."""
         contact = self._by_key[key]
+        self._node.counters.add("seeds.wrong_cluster")
         if not contact.wrong_cluster:
             contact.wrong_cluster = True
             self._node.outbox.event(WrongCluster(contact.seed, fatal=False))

@@ -24,6 +24,7 @@ from zmqgossip.core.events import (
     PeerSuspected,
     RegistrationReceived,
 )
+from zmqgossip.core.gate import Gate
 from zmqgossip.core.messages import (
     Body,
     Checked,
@@ -45,7 +46,9 @@ from zmqgossip.core.messages import (
 )
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
+from zmqgossip.core.rates import Limit
 from zmqgossip.core.registry import Entry
+from zmqgossip.core.telling import Telling
 from zmqgossip.core.types import Endpoint, PeerState, is_vouched
 from zmqgossip.core.verdicts import Case, Decision
 from zmqgossip.core.wire import MAJOR, MINOR
@@ -67,6 +70,9 @@ class SeedEngine:
     def __init__(self, me: Endpoint, cluster: int, config: ProtocolConfig, rng: Random, wall_offset: float) -> None:
         self.me = me
         self.node = Node(cluster, config, rng, wall_offset)
+        limit = Limit(config.seed_requests_burst, config.seed_requests_per_s, config.seed_bytes_per_s, config.seed_bytes_per_s)
+        self.gate = Gate(self.node, limit)  # of requests, and of answers to visits
+        self.telling = Telling(self.node)
         self.registry = registry.Registry(self.node)
         self.visits = visits.Visits(self.node)
         self.dialback = dialback.DialBack(self.node, self.visits)
@@ -87,6 +93,11 @@ class SeedEngine:
     def start(self, now: float) -> None:
         """A seed waits to be spoken to."""
 
+    def on_client(self, address: str, now: float) -> None:
+        """A client's connection was let in."""
+        self.counters.add("connections.let_in")
+        self.telling.connected(address, now)
+
     # -- connections of its own: visits -----------------------------------------------------------------------------------
 
     def on_connected(self, key: int, now: float) -> None:
@@ -102,6 +113,9 @@ class SeedEngine:
     def on_reply(self, key: int, frame: bytes, now: float) -> None:
         if not self.visits.knows(key):
             self.counters.add("dropped.visit_over")
+            return
+        if not self.gate.lets_in(key, len(frame), now):
+            self.gate.turn_away(key, "a visited peer", now)
             return
         try:
             body, _ = self.node.codec.decode(frame)
@@ -126,6 +140,9 @@ class SeedEngine:
 
     def on_request(self, route: Route, frame: bytes, address: str, now: float) -> None:
         """A frame at the ROUTER, from whoever connected to it from `address`."""
+        if not self.gate.lets_in(route, len(frame), now):
+            self.gate.turn_away(route, address, now)
+            return
         try:
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
@@ -148,7 +165,7 @@ class SeedEngine:
             case Report():
                 self._on_report(route, body, exchange, address, now)
             case Leave():
-                self._on_leave(route, body, exchange, now)
+                self._on_leave(route, body, exchange, address, now)
             case _:
                 self.node.refuse("unexpected", address)
 
@@ -156,10 +173,11 @@ class SeedEngine:
 
     def _on_register(self, route: Route, body: Register, exchange: int, address: str, now: float) -> None:
         record = body.record
-        self.outbox.event(RegistrationReceived(record, address))
+        self.counters.add("registrations.received")
+        self.telling.tell(route, address, RegistrationReceived(record, address), now)
         refusal = self._refusal(body, address, now)
         if refusal is not None:
-            self._not_listed(route, body, exchange, refusal)
+            self._not_listed(route, body, exchange, refusal, address, now)
             return
         grave = self.registry.tombstone(record.id)
         if grave is not None and record.order <= grave.record.order:
@@ -170,10 +188,10 @@ class SeedEngine:
             self.registry.update(entry, record, now)
             self._answer_registered(route, body, exchange, listed=True)
             return
-        dial = self.dialback.request(body, route, exchange, now)
+        dial = self.dialback.request(body, route, exchange, address, now)
         if dial is None:
             busy = NotListed(Why.BUSY, record.host, record.port, "too many registrations wait; try again later")
-            self._not_listed(route, body, exchange, busy)
+            self._not_listed(route, body, exchange, busy, address, now)
         else:
             self._answer_registered(route, body, exchange, listed=False)
 
@@ -194,9 +212,9 @@ class SeedEngine:
             return NotListed(Why.BUSY, record.host, record.port, "the list is full")
         return None
 
-    def _not_listed(self, route: Route, body: Register, exchange: int, refusal: NotListed) -> None:
+    def _not_listed(self, route: Route, body: Register, exchange: int, refusal: NotListed, address: str, now: float) -> None:
         self.counters.add(f"registrations.{refusal.why.name.lower()}")
-        self.outbox.event(PeerNotListed(body.record, refusal.why, refusal.text))
+        self.telling.refused(route, address, PeerNotListed(body.record, refusal.why, refusal.text), now)
         self.node.answer(route, refusal, exchange)
 
     def _answer_registered(self, route: Route, body: Register, exchange: int, *, listed: bool) -> None:
@@ -209,13 +227,14 @@ class SeedEngine:
             return
         body = Register(dial.record, dial.ticket)
         if not self.dialback.succeeded(dial):
-            self._not_listed(dial.route, body, dial.exchange, self.dialback.reason(dial))
+            self._not_listed(dial.route, body, dial.exchange, self.dialback.reason(dial), dial.address, now)
             return
         for old in (self.registry.at(dial.record.endpoint), self.registry.get(dial.record.id)):
             if old is not None and self.registry.get(old.record.id) is old:
                 self._remove(old, PeerState.DEAD, "somebody else lives at its address", now)
         self.registry.enter(dial.record, dial.ticket, now)
-        self.outbox.event(PeerListed(dial.record, len(self.registry)))
+        self.telling.listed(dial.route, dial.record)
+        self.telling.tell(dial.route, dial.address, PeerListed(dial.record, len(self.registry)), now)
         self._answer_registered(dial.route, body, dial.exchange, listed=True)
 
     def _on_presence(self, route: Route, body: Presence, exchange: int, now: float) -> None:
@@ -242,24 +261,33 @@ class SeedEngine:
         total = self.registry.gone_count if body.tombstones else len(self.registry)
         self.node.answer(route, Listed(total, more, members), exchange)
 
-    def _on_leave(self, route: Route, body: Leave, exchange: int, now: float) -> None:
+    def _on_leave(self, route: Route, body: Leave, exchange: int, address: str, now: float) -> None:
         entry = self.registry.get(body.record.id)
         self.node.answer(route, LeaveHeard(), exchange)
-        self.dialback.forget(body.record.id, body.ticket)
+        self.dialback.forget(body.record.id, body.ticket, now)
         if entry is None:
             return
         if entry.ticket != body.ticket:
             self.node.refuse("ticket", str(body.record))
             return
         self._take_off(entry, PeerState.LEFT, now)
-        self.outbox.event(LeaveReceived(body.record, len(self.registry)))
+        self.telling.tell(route, address, LeaveReceived(body.record, len(self.registry)), now)
 
     # -- dead reports -----------------------------------------------------------------------------------------------------
 
     def _on_report(self, route: Route, body: Report, exchange: int, address: str, now: float) -> None:
+        receipt, target = body.receipt, body.target
+        if (
+            receipt is None
+            or not receipt.fits(target.id, target.epoch, body.reporter)
+            or self.node.is_in_future(int(receipt.at * 1000), now)
+        ):
+            self.node.refuse("receipt", address)
+            self.node.answer(route, Verdict(target, PeerState.SUSPECT), exchange)  # no opinion
+            return
         reporter = self.registry.get(body.reporter)
         name = str(reporter.record.endpoint) if reporter is not None else address
-        self.outbox.event(DeadReportReceived(body.target, name, body.evidence, body.misses))
+        self.telling.tell(route, address, DeadReportReceived(body.target, name, body.evidence, body.misses), now)
         self.counters.add("reports.received")
         entry = self.registry.get(body.target.id)
         if entry is None or entry.record.order > body.target.order:

@@ -130,6 +130,16 @@ def is_unicast_host(host: str) -> bool:
     return not (address.is_unspecified or address.is_multicast or host == "255.255.255.255")
 
 
+@lru_cache(maxsize=4096)
+def is_loopback(address: str) -> bool:
+    """Whether a connection comes from this very machine, where an address says nothing about who speaks."""
+    try:
+        seen = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(seen, "ipv4_mapped", None) or seen).is_loopback
+
+
 def is_vouched(host: str, address: str, networks: Iterable[str]) -> bool:
     """Whether a peer whose connection comes from `address` may announce `host`: its own, or one of the networks allowed."""
     try:

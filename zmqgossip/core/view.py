@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from zmqgossip.core.messages import Receipt
 from zmqgossip.core.types import PeerId, PeerRecord
 
 
@@ -34,6 +35,7 @@ class Link:
     dialled: bool
     since: float
     theirs: bytes = b""
+    receipt: Receipt | None = None  # what the neighbour gave: a report of its death needs it
     state: LinkState = LinkState.DIALLING
     said_hello: bool = False
     connected: bool = False

@@ -54,6 +54,11 @@ class Visits:
     def knows(self, key: int) -> bool:
         return key in self._open
 
+    def target_of(self, key: int) -> PeerRecord | None:
+        """Whom a visit under way is meant for."""
+        visit = self._open.get(key)
+        return None if visit is None else visit.target
+
     def on_connected(self, key: int) -> None:
         visit = self._open.get(key)
         if visit is not None:

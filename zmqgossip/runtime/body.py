@@ -14,7 +14,7 @@ from typing import Any
 import zmq
 
 from zmqgossip.core import outbox
-from zmqgossip.core.events import Connected, Event
+from zmqgossip.core.events import Event
 from zmqgossip.core.outbox import Answered, Knock, Question, Route, Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
@@ -115,9 +115,10 @@ class Body:
 
     def connected(self, address: str) -> None:
         """A client was let in."""
-        self.engine.counters.add("connections.let_in")
         if isinstance(self.engine, SeedEngine):
-            self.engine.outbox.event(Connected(address))
+            self.engine.on_client(address, time.monotonic())
+        else:
+            self.engine.counters.add("connections.let_in")
 
     # -- sockets to engine ------------------------------------------------------------------------------------------------
 

@@ -154,6 +154,12 @@ def _frame_refused(event: events.FrameRefused) -> str:
     return f"refused a frame of {event.remote}: {event.reason}{detail}; from now on only counted, as refused.{event.reason}"
 
 
+def _limited(event: events.RemoteLimited) -> str:
+    if event.what == "lines":
+        return f"{event.remote} causes more lines than are written of one; from now on only counted, as limited.lines"
+    return f"{event.remote} sends more {event.what} than are taken of one; from now on only counted, as limited.{event.what}"
+
+
 _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.PeerJoined: lambda event: f"joined {event.peer}",
     events.PeerReady: lambda event: f"peer ready {event.peer}",
@@ -167,6 +173,7 @@ _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.WrongCluster: _wrong_cluster,
     events.VersionRefused: _version,
     events.FrameRefused: _frame_refused,
+    events.RemoteLimited: _limited,
     events.RegistrationRefused: _refused,
     events.NeighbourUp: lambda event: f"link up {event.peer} ({'dialled' if event.dialled else 'accepted'})",
     events.NeighbourDown: lambda event: f"link down {event.peer}: {event.why}",
