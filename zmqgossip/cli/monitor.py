@@ -115,7 +115,8 @@ class _Printer:
 
     def _seen(self, seen: Seen) -> None:
         from zmqgossip.core.topics import matches
-        from zmqgossip.runtime.report import PLAIN_TOPIC, printable, seconds
+        from zmqgossip.runtime.report import PLAIN_TOPIC, seconds
+        from zmqgossip.runtime.words import printable
 
         message = seen.message
         if not matches(self._tokens, message.topic):

@@ -77,7 +77,7 @@ def _row(listing: Listing) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from zmqgossip.runtime.report import counted
+    from zmqgossip.runtime.words import counted
 
     marked = sys.stdout.isatty()
     for row in rows:

@@ -28,6 +28,7 @@ from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.message import AnyPeer, Message, whom
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import PeerNode, Place
+from zmqgossip.runtime.words import words
 from zmqgossip.settings import load, resolve, resolve_host
 
 T = TypeVar("T")
@@ -191,7 +192,9 @@ class Peer:
             raise self._not_ready(timeout) from error
 
     def _not_ready(self, timeout: float | None) -> Timeout:
-        return Timeout("no neighbour was found", timeout or 0.0, "look whether seeds and other peers run: zmqgossip peers")
+        trouble = self._tidings.trouble
+        advice = "look whether seeds and other peers run: zmqgossip peers" if trouble is None else words(trouble)
+        return Timeout("no neighbour was found", timeout or 0.0, advice)
 
     # -- messages to all --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from zmqgossip.core.errors import ConfigError, NodeClosed, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, WireError
-from zmqgossip.core.events import Event, Left, ProbeReceived, Ready, ReplyReceived, WrongCluster
+from zmqgossip.core.events import Event, Left, NoSeed, ProbeReceived, Ready, RegistrationRefused, ReplyReceived, SeedAccepted, WrongCluster
 from zmqgossip.core.messages import TEXT_MAX, Status
 from zmqgossip.core.outbox import Answered, Outcome, Question, Segment
 from zmqgossip.core.topics import matches, parse_pattern
@@ -42,6 +42,7 @@ class Tidings:
         self.left = threading.Event()
         self.refused_count = 0  # segments whose body is no messages
         self._dropped_count = 0  # by feeds that are gone
+        self.trouble: Event | None = None  # why this peer may not become ready: the last that was said
         self._feeds: tuple[Feed[Message], ...] = ()  # replaced as a whole, so that the node's thread needs no lock to read it
         self._event_feeds: tuple[Feed[Event], ...] = ()
         self._change = threading.Lock()
@@ -91,6 +92,10 @@ class Tidings:
             _settle(self.ready, None)
         elif isinstance(event, Left):
             self.left.set()
+        elif isinstance(event, (NoSeed, RegistrationRefused)):
+            self.trouble = event
+        elif isinstance(event, SeedAccepted):
+            self.trouble = None
         elif isinstance(event, WrongCluster) and event.fatal:
             problem = f"every seed that answers ({event.seed}) belongs to another cluster; check cluster and seeds"
             _settle(self.ready, None, ConfigError(problem, "cluster"))
