@@ -19,7 +19,7 @@ from tests.core.harness import (
 )
 from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
-from zmqgossip.core.baseline import PART_MAX
+from zmqgossip.core.baseline import PART_MAX, PARTS_MAX
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import Ready
 from zmqgossip.core.messages import BaselinePart, Bye, NotYet, Position, Sync, Synced, UnknownLink
@@ -124,7 +124,7 @@ def test_a_baseline_in_parts_counts_when_it_is_whole_in_whatever_order_the_parts
     assert complete(bench) and bench.count("baseline.streams") == 2
 
 
-@pytest.mark.parametrize("part", [BaselinePart(2, 2, []), BaselinePart(0, 1 << 40, [])])
+@pytest.mark.parametrize("part", [BaselinePart(2, 2, []), BaselinePart(0, PARTS_MAX + 1, [])])
 def test_a_part_that_cannot_be_is_refused(part: BaselinePart) -> None:
     bench, (far,) = newcomer(2)
     assert far.asked_at is not None

@@ -31,6 +31,8 @@ SYNC_DUE = "sync due"
 ALONE_DUE = "alone due"
 PART_MAX = 1024
 """Streams in one part: 37 bytes each at most, so a part stays far below a frame's limit."""
+PARTS_MAX = 128
+"""Parts of one answer, 131,072 streams: more than a node remembers unless it was told to. Those that were quiet longest are left out."""
 
 
 class Baseline:
@@ -119,7 +121,7 @@ class Baseline:
         """A part of the answer; the last one that was missing makes it whole."""
         if not self._is_answer(link, exchange):
             return
-        if body.part >= body.parts or body.parts > self._node.config.streams_max // PART_MAX + 1:
+        if body.part >= body.parts or body.parts > PARTS_MAX:
             self._node.refuse("field", str(link.peer), f"part {body.part} of {body.parts}")
             return
         self._parts[body.part] = body.streams
@@ -188,7 +190,7 @@ class Baseline:
             self._node.answer(route, NotYet(), exchange)
             return
         self._node.counters.add("baseline.given")
-        positions = [*self._gossip.streams.positions(), Position(me.id, me.epoch, self._gossip.number)]
+        positions = [*self._gossip.streams.positions(), Position(me.id, me.epoch, self._gossip.number)][-PARTS_MAX * PART_MAX :]
         parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)]
         for place, part in enumerate(parts):
             self._node.answer(route, BaselinePart(place, len(parts), part), exchange)
