@@ -10,13 +10,14 @@ import typer
 
 from zmqgossip.cli.errors import ExitCode, Misuse, NobodyReachable, PartialAnswer, TimedOut, code_of, line_of, run
 from zmqgossip.cli.options import ConfigOption, PortOption
-from zmqgossip.core.errors import CannotBind, ConfigError, NodeClosed, PayloadTooLarge, PortInUse, ZmqGossipError
+from zmqgossip.core.errors import CannotBind, ConfigError, NodeClosed, PayloadTooLarge, PortInUse, Timeout, ZmqGossipError
 
 FORESEEN = [
     (ConfigError("config.json: seeds is empty", "seeds"), 2, "config.json: seeds is empty"),
     (Misuse("no port; name one with --port"), 2, "no port; name one with --port"),
     (NobodyReachable("no seed answered"), 3, "no seed answered"),
     (TimedOut("nothing came in 5 s"), 4, "nothing came in 5 s"),
+    (Timeout("nothing came", 5.0, "wait longer"), 4, "nothing came within 5 s; wait longer"),
     (PartialAnswer("2 of 4 seeds answered"), 5, "2 of 4 seeds answered"),
     (
         PortInUse("127.0.0.1", 5001),

@@ -48,6 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (directory / "config.json").write_text(json.dumps({"cluster": "docs", "profile": "lan", "seeds": listed}))
         with Peer(config=directory / "config.json") as first, Peer(config=directory / "config.json") as second:
             first.ready(10)
+            (directory / "port").write_text(str(first.me.port))
 
             @second.on("never.said")
             @second.on("hello.>")
@@ -93,6 +94,8 @@ def test_a_command_of_the_pages_ends_well_by_itself_or_when_it_is_told_to(line: 
     assert command[0] == "zmqgossip", line
     if command[1] == "seed":  # its ports are taken by the network that the other lines need: another cluster, and ports of its own
         command = [*command, "--config", str(_config_of_its_own(tmp_path))]
+    if command[1] in ("ping", "monitor"):  # the peer of the pages is the first one here
+        command = [(place / "port").read_text() if word == "5001" else word for word in command]
     process = Process(tmp_path, "command", command[1:])
     try:
         wait_for(lambda: process.stdout.stat().st_size or process.stderr.stat().st_size or not process.running, 10, line)

@@ -19,11 +19,14 @@ from zmqgossip.cli.errors import ExitCode, run
 from zmqgossip.cli.monitor import monitor
 from zmqgossip.cli.peer import peer
 from zmqgossip.cli.peers import peers
+from zmqgossip.cli.ping import ping
+from zmqgossip.cli.pub import pub
 from zmqgossip.cli.seed import seed
+from zmqgossip.cli.sub import sub
 
 # No rich: errors are one line each (errors.py), a traceback is plain, and help does not wait for an import of 0.1 s.
 app = typer.Typer(name="zmqgossip", rich_markup_mode=None, pretty_exceptions_enable=False)
-for command in (seed, peer, peers, monitor, demo):  # the order of --help
+for command in (seed, peer, pub, sub, peers, ping, monitor, demo):  # the order of --help
     app.command()(command)
 
 

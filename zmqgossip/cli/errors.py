@@ -17,7 +17,7 @@ from enum import IntEnum
 
 import typer
 
-from zmqgossip.core.errors import ConfigError, ZmqGossipError
+from zmqgossip.core.errors import ConfigError, Timeout, ZmqGossipError
 
 PROGRAM = "zmqgossip"
 
@@ -56,6 +56,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (Misuse, ExitCode.USAGE),
     (NobodyReachable, ExitCode.NOBODY_REACHABLE),
     (TimedOut, ExitCode.TIMED_OUT),
+    (Timeout, ExitCode.TIMED_OUT),
     (PartialAnswer, ExitCode.PARTIAL),
     (ZmqGossipError, ExitCode.FAILED),
     (KeyboardInterrupt, ExitCode.CUT_SHORT),
@@ -110,6 +111,8 @@ def line_of(error: BaseException) -> str:
         return ""
     if isinstance(error, typer.TyperException):
         return _usage_line(error)
+    if isinstance(error, ZmqGossipError):  # Timeout is an OSError too, as every TimeoutError
+        return one_line(str(error))
     if isinstance(error, OSError) and error.filename is None:
         return one_line(f"cannot write: {error.strerror}; make room, or write elsewhere")
     if isinstance(error, OSError):

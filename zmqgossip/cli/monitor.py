@@ -61,7 +61,7 @@ def _find(target: str | None, settings: Settings) -> tuple[str, Endpoint]:
     """Name and publishing endpoint of what to watch."""
     from zmqgossip.cli.errors import Misuse, NobodyReachable
     from zmqgossip.core.types import parse_endpoint
-    from zmqgossip.runtime.watch import who_lives_at
+    from zmqgossip.runtime.ping import who_lives_at
 
     if target is None:
         return _any_peer(settings)

@@ -57,6 +57,10 @@ HostOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--host", metavar="ADDRESS", help="Address to bind and to announce. [default: 127.0.0.1]", show_default=False),
 ]
+AnnounceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--announce", metavar="ADDRESS", help="Address that others reach this peer at, if not --host.", show_default=False),
+]
 LogDirOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--log-dir", metavar="DIR", help="Where output_*.txt are appended to. [default: .]", show_default=False),

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zmqgossip.cli.options import ConfigOption, HostOption, LogDirOption, PortOption, ProfileOption, QuietOption, port as parse_port
+from zmqgossip.cli.options import (
+    AnnounceOption,
+    ConfigOption,
+    HostOption,
+    LogDirOption,
+    PortOption,
+    ProfileOption,
+    QuietOption,
+    port as parse_port,
+)
 
 if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
@@ -29,10 +38,7 @@ def peer(
     config: ConfigOption = None,
     profile: ProfileOption = None,
     host: HostOption = None,
-    announce: Annotated[
-        str | None,
-        typer.Option("--announce", metavar="ADDRESS", help="Address that others reach this peer at, if not --host.", show_default=False),
-    ] = None,
+    announce: AnnounceOption = None,
     publish_port: Annotated[
         int | None,
         typer.Option("--publish-port", parser=parse_port, metavar="PORT", help="Port to publish on. [default: any]", show_default=False),
@@ -44,6 +50,7 @@ def peer(
     quiet: QuietOption = False,
 ) -> None:
     """Run a peer: join through the seeds, link with 4 neighbours, gossip. What is typed is published. Ctrl-C leaves."""
+    from zmqgossip.cli.joining import announced_address
     from zmqgossip.cli.running import Stop
     from zmqgossip.runtime import report
     from zmqgossip.settings import load, resolve_host
@@ -52,7 +59,7 @@ def peer(
         port = _ask_port()
     settings = load(config, profile=profile, host=host, log_dir=log_dir)
     bound_host = resolve_host(settings.host)
-    announced = _announced(bound_host, announce)
+    announced = announced_address(bound_host, announce)
     with Stop() as stop:
         node = _bind(settings, bound_host, port, publish_port or 0, announced)
         stop.wake = node.wake
@@ -85,17 +92,6 @@ def _ask_port() -> int:
 def _has_terminal() -> bool:
     """Whether somebody types here. Standard input may be closed altogether."""
     return sys.stdin is not None and sys.stdin.isatty()
-
-
-def _announced(host: str, announce: str | None) -> str:
-    from zmqgossip.cli.errors import Misuse
-    from zmqgossip.core.types import is_unicast_host
-    from zmqgossip.settings import resolve_host
-
-    announced = host if announce is None else resolve_host(announce, "--announce")
-    if not is_unicast_host(announced):
-        raise Misuse(f"{announced} is no address of one machine; say with --announce which one others reach this peer at")
-    return announced
 
 
 def _banner(settings: Settings, node: PeerNode, host: str, log: str, quiet: bool) -> None:

@@ -27,16 +27,20 @@ class Stop:
 
     Enter it before anything is promised on the screen, and set `wake` once there is something to wake; it must be safe in a signal
     handler. Outside the main thread, where signals cannot be caught, only `asked` exists.
+
+    Args:
+        code: the exit code of a process that hangs and has to be ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, code: int = 0) -> None:
         self.asked = False
+        self._code = code
         self.wake: Callable[[], None] | None = None
         self._before: dict[int, Any] = {}
         self._alarm_in, self._alarm_out = os.pipe()
 
     def __enter__(self) -> Stop:
-        threading.Thread(target=_watch, args=(self._alarm_in,), daemon=True).start()
+        threading.Thread(target=_watch, args=(self._alarm_in, self._code), daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._caught)
@@ -56,13 +60,13 @@ class Stop:
             self.wake()
 
 
-def _watch(alarm: int) -> None:
+def _watch(alarm: int, code: int) -> None:
     """Ends the process when it hangs on a pipe that nobody reads: everything that matters has been said to the network by then."""
     rang = os.read(alarm, 1)
     os.close(alarm)
     if rang:
         time.sleep(END_S)
-        os._exit(0)
+        os._exit(code)
 
 
 def say(text: str, quiet: bool = False) -> None:

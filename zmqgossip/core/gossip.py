@@ -15,6 +15,7 @@ from zmqgossip.core.messages import TEXT_MAX, Message, Messages, Notice, Positio
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.streams import Streams
+from zmqgossip.core.topics import ONE, REST
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link
 from zmqgossip.core.wire import (
@@ -148,5 +149,7 @@ class Gossip:
 def _check_topic(topic: str) -> None:
     if len(topic) > TEXT_MAX:
         raise InvalidTopic(topic, f"it has {len(topic)} characters, at most {TEXT_MAX} fit")
+    if "" in topic.split(".") or any(char in topic for char in (ONE, REST)):
+        raise InvalidTopic(topic, "its tokens stand between dots, none is empty, and '*' and '>' are for patterns")
     if any("\ud800" <= char <= "\udfff" for char in topic):
         raise InvalidTopic(topic, "it has half a surrogate pair, which UTF-8 cannot write")

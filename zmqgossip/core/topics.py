@@ -1,4 +1,4 @@
-"""Patterns of topics: dot-separated tokens, where `*` stands for one token and `>` for one or more at the end."""
+"""Topics and their patterns: dot-separated tokens, where `*` stands for one token and `>` for one or more at the end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ def parse_pattern(pattern: str) -> tuple[str, ...]:
         raise ConfigError(f"pattern {pattern!r} has an empty token; write tokens between dots, as in prices.*")
     if REST in tokens[:-1]:
         raise ConfigError(f"pattern {pattern!r} goes on behind '>'; that stands for all the rest and must be last")
+    return tokens
+
+
+def parse_topic(topic: str) -> tuple[str, ...]:
+    """The tokens of a topic that a pattern can name. Raises ConfigError for an empty token, or a character that patterns use."""
+    tokens = tuple(topic.split("."))
+    if "" in tokens:
+        raise ConfigError(f"topic {topic!r} has an empty token; write tokens between dots, as in prices.btc")
+    if any(char in topic for char in (ONE, REST)):
+        raise ConfigError(f"topic {topic!r} has '*' or '>', which stand in patterns only; publish to one topic, as prices.btc")
     return tokens
 
 

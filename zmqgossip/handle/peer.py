@@ -29,7 +29,7 @@ from zmqgossip.handle.message import AnyPeer, Message, whom
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import PeerNode, Place
 from zmqgossip.runtime.words import words
-from zmqgossip.settings import load, resolve, resolve_host
+from zmqgossip.settings import Settings, load, resolve, resolve_host
 
 T = TypeVar("T")
 REQUEST_TIMEOUT_S = 5.0
@@ -43,6 +43,7 @@ class Peer:
     Args:
         port: to listen on; 0 takes any free one.
         config: path of the settings file. None: `$ZMQGOSSIP_CONFIG`, else ./config.json; not read if seeds and cluster are given.
+            Or Settings that were read before; the other settings here are not given then.
         seeds: HOST:PORT of each seed, over those of the file.
         cluster: the network's name, over that of the file.
         profile: "default", or "lan" for machines that share a switch or a host.
@@ -59,7 +60,7 @@ class Peer:
         self,
         port: int = 0,
         *,
-        config: str | Path | None = None,
+        config: str | Path | Settings | None = None,
         seeds: Sequence[str] | None = None,
         cluster: str | None = None,
         profile: str | None = None,
@@ -70,7 +71,7 @@ class Peer:
     ) -> None:
         said = {"seeds": parse_seeds(seeds), "cluster": cluster, "profile": profile, "host": host, "protocol": protocol}
         given = {key: value for key, value in said.items() if value is not None}
-        self._settings = load(Path(config) if config is not None else None, given=given)
+        self._settings = _settings(config, given)
         for name, number in (("port", port), ("publish_port", publish_port)):
             if type(number) is not int or not 0 <= number <= 65535:
                 raise ConfigError(f"{name} is {number!r}; give one from 1 to 65535, or 0 for any free one", name)
@@ -303,6 +304,14 @@ class Peer:
         """Every counter that is not zero, and how large the tables are (`members`, `neighbours`, `streams`)."""
         node = self._running()
         return self._tidings.counted(node.counters() | node.sizes())
+
+
+def _settings(config: str | Path | Settings | None, given: Mapping[str, Any]) -> Settings:
+    if not isinstance(config, Settings):
+        return load(Path(config) if config is not None else None, given=given)
+    for key in given:
+        raise ConfigError(f"{key} is given beside settings that were read before; give it when they are read", key)
+    return config
 
 
 def parse_seeds(seeds: Iterable[str] | None) -> list[dict[str, Any]] | None:

@@ -6,19 +6,17 @@ that is too slow misses segments, because ZeroMQ drops them at the peer for this
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import zmq
 
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.messages import Check, Checked, Message, Notice
+from zmqgossip.core.messages import Message, Notice
 from zmqgossip.core.streams import Streams
-from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
-from zmqgossip.core.wire import FLAG_MEMBERSHIP, NONCE_BYTES, TOPIC_GOSSIP, Codec, cluster_hash, decode_messages, decode_notices
+from zmqgossip.core.types import Endpoint, PeerId
+from zmqgossip.core.wire import FLAG_MEMBERSHIP, TOPIC_GOSSIP, Codec, cluster_hash, decode_messages, decode_notices
 from zmqgossip.runtime import sockets
 
 STREAMS_MAX = 10_000
@@ -105,52 +103,3 @@ class Watch:
         """Ends the socket and its context."""
         self._socket.close(0)
         self._context.term()
-
-
-def who_lives_at(endpoint: Endpoint, cluster: str, timeout_s: float) -> PeerRecord | None:
-    """Asks a peer's ROUTER who it is; None when nobody of that cluster answers in time."""
-    context: sockets.Context = zmq.Context()
-    codec = Codec(cluster_hash(cluster))
-    nonce = random.SystemRandom().randbytes(NONCE_BYTES)
-    socket, monitor = sockets.dealer(context, endpoint)
-    try:
-        return _ask(socket, monitor, codec, nonce, time.monotonic() + timeout_s)
-    finally:
-        sockets.close(socket, monitor)
-        context.destroy(linger=0)
-
-
-def _ask(socket: sockets.Socket, monitor: sockets.Socket, codec: Codec, nonce: bytes, until: float) -> PeerRecord | None:
-    poller = zmq.Poller()
-    poller.register(socket, zmq.POLLIN)
-    poller.register(monitor, zmq.POLLIN)
-    while (left := until - time.monotonic()) > 0:
-        for source, _ in poller.poll(int(left * 1000) + 1):
-            if source is monitor:
-                if not _on_monitor(socket, monitor, codec.encode(Check(nonce, bytes(NONCE_BYTES)))):
-                    return None
-            elif (record := _record(codec, socket.recv_multipart(), nonce)) is not None:
-                return record
-    return None
-
-
-def _on_monitor(socket: sockets.Socket, monitor: sockets.Socket, question: bytes) -> bool:
-    """Asks when the connection stands; false when there is none."""
-    read = sockets.read_monitor(monitor)
-    if read is None:
-        return True
-    if read[0] != zmq.Event.HANDSHAKE_SUCCEEDED:
-        return False
-    try:
-        socket.send(question, zmq.NOBLOCK)
-    except zmq.Again:
-        return False
-    return True
-
-
-def _record(codec: Codec, parts: Sequence[bytes], nonce: bytes) -> PeerRecord | None:
-    try:
-        body, _ = codec.decode(parts[0])
-    except WireError:
-        return None
-    return body.record if isinstance(body, Checked) and body.nonce == nonce else None
