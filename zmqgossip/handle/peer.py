@@ -120,6 +120,7 @@ class Peer:
         node = self._node
         if node is None or self._is_closed or not self._process.is_here:
             return None
+        self._tidings.leaving = True
         try:
             node.leave()
         except NodeClosed:

@@ -27,6 +27,7 @@ from zmqgossip.runtime.outlet import Told
 T = TypeVar("T")
 JOIN_S = 0.2
 """For the callback that runs at the end of the peer: that end shall take no longer than a second."""
+CLOSED = "the peer was closed"
 _PROBES = (ProbeReceived, ReplyReceived)
 
 
@@ -36,11 +37,13 @@ class Tidings:
     Attributes:
         ready: is done when the peer is ready, and fails when it never will be.
         left: is set when the goodbye is heard.
+        leaving: whether this peer is on its way out: what it asked ends with it then, and not with those whom it asked.
     """
 
     def __init__(self) -> None:
         self.ready: Future[None] = Future()
         self.left = threading.Event()
+        self.leaving = False
         self.refused_count = 0  # segments whose body is no messages
         self._lost_count = 0  # what some reader, or the callbacks, had no room for
         # Replaced as a whole, so that the node's thread needs no lock to read them. Weak, so that a reader who leaves its loop by
@@ -118,6 +121,8 @@ class Tidings:
                 _settle(future, None, PeerBusy(peer, answered.why))
             case Outcome.FAILED:
                 _settle(future, None, RequestFailed(peer, answered.why))
+            case Outcome.GONE if self.leaving:
+                _settle(future, None, NodeClosed(CLOSED))
             case Outcome.GONE:
                 _settle(future, None, PeerGone(peer, answered.why))
             case Outcome.TIMEOUT:
@@ -218,7 +223,7 @@ class Tidings:
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will be heard: readers come to an end, and whoever waits is told. Of callbacks no further one is called."""
         self._ended = True
-        closed = error or NodeClosed("the peer was closed")
+        closed = error or NodeClosed(CLOSED)
         _settle(self.ready, None, closed)
         self.left.set()
         feeds: list[weakref.ref[Feed[Any]]] = [*self._feeds, *self._event_feeds]
