@@ -1,7 +1,8 @@
 """Callbacks: functions of the user that are called when something comes, one after the other, in one thread.
 
 They never run at the same time, so they need no locks among themselves, and they may publish, ask others and close the handle. One
-that raises harms nobody else: the exception goes to `threading.excepthook`, which prints it, and is counted.
+that raises harms nobody else: the exception goes to `threading.excepthook`, which prints it, and is counted. What still waits when
+the handle is closed is let go: nobody who has closed wants to be called for long.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from zmqgossip.core.topics import matches, parse_pattern
@@ -48,7 +50,8 @@ class Callbacks:
         """Calls `function` for messages whose topic fits. Raises ConfigError for a bad pattern, TypeError for a coroutine."""
         tokens = parse_pattern(pattern)
         _check(function)
-        self._patterns = [*self._patterns, (tokens, function)]
+        with self._lock:
+            self._patterns = [*self._patterns, (tokens, function)]
         self._start()
 
     def on_request(self, function: OnRequest) -> None:
@@ -63,9 +66,14 @@ class Callbacks:
                 self._thread = threading.Thread(target=self._run, name="zmqgossip callbacks", daemon=True)
                 self._thread.start()
 
+    @property
+    def is_caller(self) -> bool:
+        """Whether a callback is what asks this."""
+        return threading.current_thread() is self._thread
+
     def join(self, timeout_s: float) -> None:
         """Waits for the callback that is running, unless it is the caller itself."""
-        if self._thread is not None and threading.current_thread() is not self._thread:
+        if self._thread is not None and not self.is_caller:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -79,9 +87,7 @@ class Callbacks:
 
     def _handle(self, request: Request) -> None:
         assert self._on_request is not None, "questions come only when there is a handler"
-        answer = self._call(self._on_request, request)
-        if answer is not None and not isinstance(answer, (bytes, BaseException)):
-            answer = TypeError(f"the handler returned {type(answer).__name__}, not bytes")
+        answer = self._call(_bytes_of(self._on_request), request)
         if request.wants_answer:
             self._answer(request, answer)
 
@@ -89,14 +95,30 @@ class Callbacks:
         """What `function` returns, or the exception that it raised."""
         try:
             return function(argument)
-        except Exception as error:
+        except BaseException as error:  # sys.exit() too: in a callback it would end all the others, and nobody would know
             self.failed_count += 1
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            with suppress(Exception):  # the hook is the user's as well
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
             return error
+
+
+def _bytes_of(handler: OnRequest) -> OnRequest:
+    """That handler, and TypeError if it returns what cannot be sent."""
+
+    def handle(request: Request) -> bytes | None:
+        answer: object = handler(request)
+        if answer is not None and not isinstance(answer, bytes):
+            raise TypeError(f"the handler of requests returned {type(answer).__name__}, not bytes")
+        return answer
+
+    return handle
 
 
 def _check(function: Callable[..., object]) -> None:
     import inspect
 
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(f"{function.__qualname__} is a coroutine function; use `async for message in peer.subscribe(...)` instead")
+    if not callable(function):
+        raise TypeError(f"{function!r} cannot be called; decorate a function")
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"{name} is a coroutine function; use `async for message in peer.subscribe(...)` instead")

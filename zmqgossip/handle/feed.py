@@ -7,16 +7,16 @@ the node does. A feed is bounded: a reader who does not keep up loses the newest
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from zmqgossip.core.errors import NodeClosed, Timeout
+from zmqgossip.handle.awaiting import wake
+from zmqgossip.handle.process import Process
 
 T = TypeVar("T")
 ITEMS_MAX = 100_000
@@ -40,23 +40,23 @@ class Feed(Generic[T]):
         self.dropped_count = 0
         self._unpack = unpack
         self._on_closed = closed
-        self._pid = os.getpid()
+        self._process = Process()
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
         self._waiting: deque[tuple[Any, int]] = deque()
         self._bytes = 0
         self._is_closed = False
         self._error: BaseException | None = None
-        self._tasks: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._tasks: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}  # that wait
         self._unpacked: deque[T] = deque()  # the reader's own
 
     # -- the loop's thread ------------------------------------------------------------------------------------------------
 
     def put(self, thing: Any, size: int = 0) -> bool:
-        """Adds one thing of `size` bytes; whether there was room."""
+        """Adds one thing of `size` bytes. False: it is lost, because the reader does not keep up."""
         with self._lock:
-            if self._is_closed:
-                return False
+            if self._is_closed:  # nobody misses it
+                return True
             if len(self._waiting) >= ITEMS_MAX or self._bytes + size > BYTES_MAX:
                 self.dropped_count += 1
                 return False
@@ -74,10 +74,9 @@ class Feed(Generic[T]):
 
     def _wake(self) -> None:
         self._filled.notify_all()
-        tasks, self._tasks = self._tasks, []
-        for loop, future in tasks:
-            with suppress(RuntimeError):  # that event loop has ended, and its reader with it
-                loop.call_soon_threadsafe(_set, future)
+        for waiting, loop in self._tasks.items():
+            wake(loop, waiting)
+        self._tasks.clear()
 
     # -- the reader -------------------------------------------------------------------------------------------------------
 
@@ -100,22 +99,36 @@ class Feed(Generic[T]):
 
     def _next(self, timeout: float | None) -> T | None:
         """One item; None when the time is over or the feed has ended. Raises the error that it ended with."""
-        if os.getpid() != self._pid:
-            raise NodeClosed("a forked child cannot read its parent's feed; make a node of its own")
         until = None if timeout is None else time.monotonic() + timeout
-        while not self._unpacked:
-            with self._lock:
-                left = None if until is None else max(0.0, until - time.monotonic())
-                if not self._filled.wait_for(lambda: self._waiting or self._is_closed, left):
-                    return None
-                taken = self._take_all()
-            if not taken:
-                if self._error is not None:
-                    raise self._error
+        while (item := self._unpacked_one()) is None:
+            if not self._unpack_waiting(until):
                 return None
-            for thing in taken:
-                self._unpacked.extend(self._unpack(thing))
-        return self._unpacked.popleft()
+        return item
+
+    def _unpacked_one(self) -> T | None:
+        self._process.check()
+        try:
+            return self._unpacked.popleft()
+        except IndexError:  # asked, it might be empty a moment later: another thread closes, or reads too
+            return None
+
+    def _unpack_waiting(self, until: float | None) -> bool:
+        """Unpacks all that waits; False when nothing comes until then, or the feed has ended.
+
+        What unpacks to nothing may come without an end. So the last look is the one after which the time is over.
+        """
+        with self._lock:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            if not self._filled.wait_for(lambda: self._waiting or self._is_closed, left):
+                return False
+            taken = self._take_all()
+        if not taken:
+            if self._error is not None:
+                raise self._error
+            return False
+        for thing in taken:
+            self._unpacked.extend(self._unpack(thing))
+        return bool(self._unpacked) or until is None or time.monotonic() < until
 
     def _take_all(self) -> list[Any]:
         things = [thing for thing, _ in self._waiting]
@@ -136,22 +149,32 @@ class Feed(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        while True:
-            item = self._next(0)
-            if item is not None:
-                return item
-            loop = asyncio.get_running_loop()
+        while (item := self._unpacked_one()) is None:
+            await self._filling()
+            self._unpack_waiting(0.0)
+            if self._is_closed and not self._waiting and not self._unpacked:
+                raise StopAsyncIteration
+        return item
+
+    async def _filling(self) -> None:
+        """Until something waits. It always lets the other tasks have their turn: a stream may be faster than its reader for ever."""
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_future()
+        with self._lock:
+            if self._waiting or self._is_closed:
+                wake(loop, waiting)
+            else:
+                self._tasks[waiting] = loop
+        try:
+            await waiting
+        finally:
             with self._lock:
-                if self._waiting:
-                    continue
-                if self._is_closed:
-                    raise StopAsyncIteration
-                future = loop.create_future()
-                self._tasks.append((loop, future))
-            await future
+                self._tasks.pop(waiting, None)  # of a task that was cancelled
 
     def close(self) -> None:
         """Ends the reading; what still waits is let go. A second call does nothing."""
+        if not self._process.is_here:
+            return
         with self._lock:
             self._waiting.clear()
             self._unpacked.clear()
@@ -166,8 +189,3 @@ class Feed(Generic[T]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():  # its task may have been cancelled
-        future.set_result(None)

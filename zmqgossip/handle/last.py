@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import os
 import time
 from typing import Protocol
+
+from zmqgossip.handle.process import Process
 
 GOODBYE_S = 0.5
 
@@ -18,11 +19,11 @@ class Closable(Protocol):
     def close(self, timeout: float = ...) -> None: ...
 
 
-_open: dict[int, tuple[Closable, int]] = {}  # by identity, with the process that they belong to
+_open: dict[int, tuple[Closable, Process]] = {}  # by identity, with the process that they belong to
 
 
 def remember(handle: Closable) -> None:
-    _open[id(handle)] = (handle, os.getpid())
+    _open[id(handle)] = (handle, Process())
 
 
 def forget(handle: Closable) -> None:
@@ -32,7 +33,7 @@ def forget(handle: Closable) -> None:
 @atexit.register
 def _close_all() -> None:
     """A forked child leaves alone what is its parent's."""
-    handles = [handle for handle, pid in list(_open.values()) if pid == os.getpid()]
+    handles = [handle for handle, process in list(_open.values()) if process.is_here]
     for handle in handles:
         handle.begin_to_leave()
     until = time.monotonic() + GOODBYE_S

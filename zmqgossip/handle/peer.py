@@ -6,32 +6,32 @@
         for message in peer.subscribe("prices.*"): ...      async for message in peer.subscribe("prices.*"): ...
 
 Every method may be called from any thread: what needs a socket is handed to the node's own thread. What the network says comes
-the other way, through feeds, futures and callbacks.
+the other way, through feeds, futures and callbacks. A forked child can use none of it; its end leaves the parent's node alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from zmqgossip.core.errors import ConfigError, NodeClosed, Timeout
 from zmqgossip.core.events import Event
 from zmqgossip.core.types import Member, PeerId, PeerRecord, is_unicast_host
 from zmqgossip.handle import last, tidings
+from zmqgossip.handle.awaiting import settled
 from zmqgossip.handle.callbacks import OnMessage, OnRequest
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.message import AnyPeer, Message, whom
+from zmqgossip.handle.process import Process
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import PeerNode, Place
 from zmqgossip.runtime.words import words
 from zmqgossip.settings import Settings, load, resolve, resolve_host
 
-T = TypeVar("T")
 REQUEST_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
 """To say goodbye: a neighbour that lives answers in milliseconds, and the end shall take no longer than a second."""
@@ -69,7 +69,8 @@ class Peer:
         publish_port: int = 0,
         protocol: Mapping[str, Any] | None = None,
     ) -> None:
-        said = {"seeds": parse_seeds(seeds), "cluster": cluster, "profile": profile, "host": host, "protocol": protocol}
+        said: dict[str, Any] = {"seeds": parse_seeds(seeds), "cluster": cluster, "profile": profile, "host": host}
+        said["protocol"] = None if protocol is None else dict(protocol)
         given = {key: value for key, value in said.items() if value is not None}
         self._settings = _settings(config, given)
         for name, number in (("port", port), ("publish_port", publish_port)):
@@ -78,25 +79,26 @@ class Peer:
         self._place = (port, publish_port, announce)
         self._tidings = tidings.Tidings()
         self._node: PeerNode | None = None
-        self._starting = threading.Lock()
-        self._closing = threading.Lock()
+        self._process = Process()
+        self._starting = threading.RLock()  # a signal handler may close what its own thread is just starting, or closing
+        self._closing = threading.RLock()
         self._is_closed = False
         self._body: type[Body] = Body
 
     # -- beginning and end ------------------------------------------------------------------------------------------------
 
     def start(self) -> Peer:
-        """Binds the ports and begins to join. A second call does nothing.
+        """Binds the ports and begins to join. A second call does nothing; one that has failed may be tried again.
 
         Raises:
             PortInUse, CannotBind: nothing is left open.
             ConfigError: a name does not resolve, or the address to announce is none of one machine.
             NodeClosed: it was closed before.
         """
+        self._process.check()
         with self._starting:
+            self._refuse_if_closed()
             if self._node is None:
-                if self._is_closed:
-                    raise NodeClosed("this peer was closed; make another one")
                 settings, (port, publish_port, announce) = self._settings, self._place
                 host = resolve_host(settings.host)
                 announced = host if announce is None else resolve_host(announce, "announce")
@@ -105,17 +107,22 @@ class Peer:
                 place = Place(host=host, port=port, publish_port=publish_port, announce=announced)
                 seeds = resolve(settings.seeds)
                 node = PeerNode(seeds, settings.cluster, place, config=settings.protocol, sink=self._tidings, body=self._body)
-                self._tidings.attach(node)
                 self._node = node
                 last.remember(self)
+                self._tidings.attach(node)
                 node.start()
         return self
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise NodeClosed("this peer was closed; make another one")
 
     def begin_to_leave(self) -> threading.Event | None:
         """Says goodbye and does not wait; the event is set when that is done. None when there is nothing to wait for."""
         node = self._node
-        if node is None or self._is_closed:
+        if node is None or self._is_closed or not self._process.is_here:
             return None
+        self._tidings.leaving = True
         try:
             node.leave()
         except NodeClosed:
@@ -125,9 +132,13 @@ class Peer:
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """Leaves the network and ends everything: feeds end, waiting calls raise NodeClosed. A second call does nothing.
 
+        Any thread may call it, callbacks and signal handlers too. In a forked child it does nothing.
+
         Args:
-            timeout: seconds for the goodbye to be heard; 0 goes without one.
+            timeout: seconds for the goodbye to be heard, and for a callback that runs to return; 0 goes without.
         """
+        if not self._process.is_here:
+            return
         with self._closing:
             if self._is_closed:
                 return
@@ -141,6 +152,7 @@ class Peer:
                 node.close()
                 last.forget(self)
             self._tidings.end()
+            self._tidings.join(timeout)
 
     def __enter__(self) -> Peer:
         return self.start()
@@ -149,7 +161,11 @@ class Peer:
         self.close()
 
     async def __aenter__(self) -> Peer:
-        return await asyncio.to_thread(self.start)
+        try:
+            return await asyncio.to_thread(self.start)
+        except asyncio.CancelledError:  # its thread goes on, and nobody would leave what it enters
+            asyncio.get_running_loop().run_in_executor(None, self.close, 0.0)
+            raise
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
@@ -159,6 +175,8 @@ class Peer:
         await asyncio.to_thread(self.close, timeout)
 
     def _running(self) -> PeerNode:
+        self._process.check()
+        self._refuse_if_closed()
         if self._node is None:
             raise NodeClosed("this peer was not started; use it in a `with`, or call start()")
         return self._node
@@ -188,7 +206,7 @@ class Peer:
         """`ready` for tasks."""
         self._running()
         try:
-            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._tidings.ready)), timeout)
+            await asyncio.wait_for(settled(self._tidings.ready), timeout)
         except TimeoutError as error:
             raise self._not_ready(timeout) from error
 
@@ -212,21 +230,27 @@ class Peer:
     async def apublish(self, topic: str, payload: bytes) -> None:
         """`publish` for tasks."""
         topic, payload = _text(topic), _bytes(payload)
-        await asyncio.wrap_future(self._running().submit(lambda engine, now: engine.publish([(topic, payload)], now)))
+        await settled(self._running().submit(lambda engine, now: engine.publish([(topic, payload)], now)))
 
     def subscribe(self, pattern: str = ">") -> Feed[Message]:
         """A feed of the messages of others from now on: an iterator and an async iterator, which ends with the peer.
+
+        It may be called before the start, and misses nothing then. After the end it is a feed that has ended.
 
         Args:
             pattern: which topics; dot-separated tokens, `*` for any one, `>` for one or more at the end.
 
         Raises:
             ConfigError: a bad pattern.
+            NodeClosed: this is a forked child.
         """
-        return self._tidings.subscribe(pattern)
+        self._process.check()
+        return self._tidings.subscribe(_text(pattern, "a pattern"))
 
     def on(self, pattern: str = ">") -> Callable[[OnMessage], OnMessage]:
         """Decorates a function that is called with each message of others whose topic fits; in one thread, one after the other."""
+        self._process.check()
+        _text(pattern, "a pattern")  # at once: @peer.on without its parentheses would register nothing
 
         def decorate(function: OnMessage) -> OnMessage:
             self._tidings.on(pattern, function)
@@ -254,21 +278,22 @@ class Peer:
 
     async def asend(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
         """`send` for tasks."""
-        await _awaited(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=False))
+        await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=False))
 
     def request(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """Asks one peer and returns what its handler answered. It is asked once at most.
 
-        Args and errors: as of `send`; RequestFailed also if the handler raised.
+        Args and errors: as of `send`; RequestFailed also if the handler raised, and at once where a callback asks its own peer.
         """
         return self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=True).result()
 
     async def arequest(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """`request` for tasks."""
-        return await _awaited(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=True))
+        return await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=True))
 
     def on_request(self, function: OnRequest) -> OnRequest:
         """Decorates the function that gets direct messages and returns the answer to a request; in the callbacks' thread."""
+        self._process.check()
         self._tidings.on_request(function)
         return function
 
@@ -298,6 +323,8 @@ class Peer:
         Args:
             kinds: only these; none for all but probes and their replies.
         """
+        self._process.check()
+        check_kinds(kinds)
         return self._tidings.events(kinds)
 
     def stats(self) -> dict[str, int]:
@@ -314,22 +341,32 @@ def _settings(config: str | Path | Settings | None, given: Mapping[str, Any]) ->
     return config
 
 
-def parse_seeds(seeds: Iterable[str] | None) -> list[dict[str, Any]] | None:
+def parse_seeds(seeds: Any) -> list[dict[str, Any]] | None:
     """`HOST:PORT` texts as the settings' document has them; what is wrong with them is said there."""
     if seeds is None:
         return None
-    if isinstance(seeds, str):
+    texts: list[Any] = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [None]
+    if not all(isinstance(text, str) for text in texts):
         raise ConfigError(f"seeds is {seeds!r}; give a list of HOST:PORT", "seeds")
     document: list[dict[str, Any]] = []
-    for text in seeds:
+    for text in texts:
         host, _, port = text.rpartition(":")
-        document.append({"host": host.removeprefix("[").removesuffix("]"), "port": int(port) if port.isdecimal() else port})
+        document.append(
+            {"host": host.removeprefix("[").removesuffix("]"), "port": int(port) if port.isdecimal() and len(port) < 6 else port}
+        )
     return document
 
 
-def _text(topic: object) -> str:
+def check_kinds(kinds: Iterable[object]) -> None:
+    """Raises TypeError for what is no kind of event: said here, and not in the thread that reads them."""
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise TypeError(f"{kind!r} is no kind of event; give classes, as PeerDead")
+
+
+def _text(topic: object, what: str = "a topic") -> str:
     if not isinstance(topic, str):
-        raise TypeError(f"a topic is a str, not {type(topic).__name__}")
+        raise TypeError(f"{what} is a str, not {type(topic).__name__}")
     return topic
 
 
@@ -337,8 +374,3 @@ def _bytes(payload: object) -> bytes:
     if not isinstance(payload, (bytes, bytearray, memoryview)):
         raise TypeError(f"a payload is bytes, not {type(payload).__name__}; encode it first, as text.encode()")
     return bytes(payload)
-
-
-def _awaited(future: Future[T]) -> Awaitable[T]:
-    """A task that is cancelled lets the question go on to its end, unheard."""
-    return asyncio.shield(asyncio.wrap_future(future))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,8 @@ from zmqgossip.core.events import Event
 from zmqgossip.core.types import Endpoint, Member
 from zmqgossip.handle import last
 from zmqgossip.handle.feed import Feed
-from zmqgossip.handle.peer import parse_seeds
+from zmqgossip.handle.peer import check_kinds, parse_seeds
+from zmqgossip.handle.process import Process
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import SeedsNode
 from zmqgossip.runtime.outlet import Told
@@ -43,13 +45,16 @@ class Seed:
         places = parse_seeds(endpoints) or []
         wanted = [(str(place["host"]), place["port"]) for place in places]
         # Port 0 is none that a peer could be told of, so the settings would refuse it.
-        named = [{**place, "port": place["port"] or 1 + at} for at, place in enumerate(places)] or None
-        said = {"seeds": named, "cluster": cluster, "profile": profile, "protocol": protocol}
+        taken = {place["port"] for place in places}
+        others = (port for port in range(1, 65536) if port not in taken)
+        named = [{**place, "port": next(others) if place["port"] == 0 else place["port"]} for place in places] or None
+        said = {"seeds": named, "cluster": cluster, "profile": profile, "protocol": None if protocol is None else dict(protocol)}
         given = {key: value for key, value in said.items() if value is not None}
         self._settings = load(Path(config) if config is not None else None, given=given)
         self._wanted = wanted or [(seed.host, seed.port) for seed in self._settings.seeds]
         self._node: SeedsNode | None = None
-        self._feeds: tuple[Feed[Event], ...] = ()
+        self._feeds: tuple[weakref.ref[Feed[Event]], ...] = ()
+        self._process = Process()
         self._lock = threading.RLock()
         self._is_closed = False
         self._body: type[Body] = Body
@@ -58,18 +63,29 @@ class Seed:
 
     def put(self, at: float, item: Told, where: Endpoint | None) -> None:
         """Hands on what happened; called in the node's thread."""
-        for feed in self._feeds:
-            feed.put(item)
+        for weak in self._feeds:
+            feed = weak()
+            if feed is not None:
+                feed.put(item)
 
     def fail(self, error: BaseException) -> None:
         """The node has ended by a bug of ours; called in its thread."""
-        for feed in self._feeds:
-            feed.end(error)
+        self._end_feeds(error)
+
+    def _end_feeds(self, error: BaseException | None) -> None:
+        for weak in self._feeds:
+            feed = weak()
+            if feed is not None:
+                feed.end(error)
 
     # -- beginning and end ------------------------------------------------------------------------------------------------
 
     def start(self) -> Seed:
-        """Binds the ports. A second call does nothing. Raises PortInUse, CannotBind, ConfigError, NodeClosed."""
+        """Binds the ports. A second call does nothing. Raises PortInUse, CannotBind, ConfigError, NodeClosed.
+
+        One that has failed may be tried again.
+        """
+        self._process.check()
         with self._lock:
             if self._is_closed:
                 raise NodeClosed("this seed was closed; make another one")
@@ -83,15 +99,16 @@ class Seed:
         """A seed has nobody to say goodbye to: its peers use the others, and come back when it does."""
 
     def close(self, timeout: float = 0.0) -> None:
-        """Ends the sockets. A second call does nothing."""
+        """Ends the sockets. A second call does nothing, nor does one in a forked child."""
+        if not self._process.is_here:
+            return
         with self._lock:
             self._is_closed = True
             node, self._node = self._node, None
             if node is not None:
                 node.close()
                 last.forget(self)
-            for feed in self._feeds:
-                feed.end()
+            self._end_feeds(None)
 
     def __enter__(self) -> Seed:
         return self.start()
@@ -100,12 +117,19 @@ class Seed:
         self.close()
 
     async def __aenter__(self) -> Seed:
-        return await asyncio.to_thread(self.start)
+        try:
+            return await asyncio.to_thread(self.start)
+        except asyncio.CancelledError:  # its thread goes on, and nobody would leave what it enters
+            asyncio.get_running_loop().run_in_executor(None, self.close)
+            raise
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await asyncio.to_thread(self.close)
 
     def _running(self) -> SeedsNode:
+        self._process.check()
+        if self._is_closed:
+            raise NodeClosed("this seed was closed; make another one")
         if self._node is None:
             raise NodeClosed("this seed does not run; use it in a `with`, or call start()")
         return self._node
@@ -124,20 +148,22 @@ class Seed:
 
     def events(self, *kinds: type[Event]) -> Feed[Event]:
         """A feed of what happens at the seeds from now on. `kinds`: only these."""
+        self._process.check()
+        check_kinds(kinds)
 
         def unpack(event: Event) -> Iterable[Event]:
             return (event,) if not kinds or isinstance(event, kinds) else ()
 
         feed: Feed[Event] = Feed(unpack, self._forget)
         with self._lock:
-            self._feeds = (*self._feeds, feed)
+            self._feeds = (*self._feeds, weakref.ref(feed))
             if self._is_closed:
                 feed.end()
         return feed
 
     def _forget(self, gone: Feed[Any]) -> None:
         with self._lock:
-            self._feeds = tuple(feed for feed in self._feeds if feed is not gone)
+            self._feeds = tuple(feed for feed in self._feeds if feed() not in (None, gone))
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Every counter that is not zero, of each seed by its HOST:PORT, and how many peers it lists (`members`)."""

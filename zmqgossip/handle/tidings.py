@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -25,7 +26,8 @@ from zmqgossip.runtime.outlet import Told
 
 T = TypeVar("T")
 JOIN_S = 0.2
-"""For the callback that runs at the end of the peer; a thread that goes on is left to itself."""
+"""For the callback that runs at the end of the peer: that end shall take no longer than a second."""
+CLOSED = "the peer was closed"
 _PROBES = (ProbeReceived, ReplyReceived)
 
 
@@ -35,16 +37,20 @@ class Tidings:
     Attributes:
         ready: is done when the peer is ready, and fails when it never will be.
         left: is set when the goodbye is heard.
+        leaving: whether this peer is on its way out: what it asked ends with it then, and not with those whom it asked.
     """
 
     def __init__(self) -> None:
         self.ready: Future[None] = Future()
         self.left = threading.Event()
+        self.leaving = False
         self.refused_count = 0  # segments whose body is no messages
-        self._dropped_count = 0  # by feeds that are gone
         self.trouble: Event | None = None  # why this peer may not become ready: the last that was said
-        self._feeds: tuple[Feed[Message], ...] = ()  # replaced as a whole, so that the node's thread needs no lock to read it
-        self._event_feeds: tuple[Feed[Event], ...] = ()
+        self._lost_count = 0  # what some reader, or the callbacks, had no room for
+        # Replaced as a whole, so that the node's thread needs no lock to read them. Weak, so that a reader who leaves its loop by
+        # `break` and forgets the feed costs nothing.
+        self._feeds: tuple[weakref.ref[Feed[Message]], ...] = ()
+        self._event_feeds: tuple[weakref.ref[Feed[Event]], ...] = ()
         self._change = threading.Lock()
         self._node: PeerNode | None = None
         self._inbox: Feed[Message | Request] = Feed(self._unpack_for_callbacks)
@@ -69,7 +75,8 @@ class Tidings:
         elif isinstance(item, Answered):
             self._end_question(item)
         elif isinstance(item, Question):
-            if not self._inbox.put(item, len(item.payload)) and item.wants_answer and self._node is not None:
+            taken = self._put(self._inbox, item, len(item.payload))
+            if not taken and item.wants_answer and self._node is not None:
                 self._node.answer(item.token, Status.BUSY, b"", "too many messages wait for the handlers")
         else:
             self._on_event(item)
@@ -78,14 +85,19 @@ class Tidings:
         """The node has ended by a bug of ours. See Sink."""
         self.end(error)
 
+    def _put(self, feed: Feed[Any] | None, thing: object, size: int = 0) -> bool:
+        taken = feed is None or feed.put(thing, size)
+        self._lost_count += not taken
+        return taken
+
     def _hand_on(self, segment: Segment) -> None:
         if segment.brought is None:  # its own
             return
         size = len(segment.frame)
         for feed in self._feeds:
-            feed.put(segment, size)
+            self._put(feed(), segment, size)
         if self._callbacks.wants_messages:
-            self._inbox.put(segment, size)
+            self._put(self._inbox, segment, size)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Ready):
@@ -100,7 +112,7 @@ class Tidings:
             problem = f"every seed that answers ({event.seed}) belongs to another cluster; check cluster and seeds"
             _settle(self.ready, None, ConfigError(problem, "cluster"))
         for feed in self._event_feeds:
-            feed.put(event)
+            self._put(feed(), event)
 
     def _end_question(self, answered: Answered) -> None:
         asked = self._asked.pop(answered.token, None)
@@ -114,6 +126,8 @@ class Tidings:
                 _settle(future, None, PeerBusy(peer, answered.why))
             case Outcome.FAILED:
                 _settle(future, None, RequestFailed(peer, answered.why))
+            case Outcome.GONE if self.leaving:
+                _settle(future, None, NodeClosed(CLOSED))
             case Outcome.GONE:
                 _settle(future, None, PeerGone(peer, answered.why))
             case Outcome.TIMEOUT:
@@ -131,7 +145,7 @@ class Tidings:
 
         feed = Feed(unpack, self._forget)
         with self._change:
-            self._feeds = (*self._feeds, feed)
+            self._feeds = (*_living(self._feeds), weakref.ref(feed))
         if self._ended:
             feed.end()
         return feed
@@ -143,20 +157,15 @@ class Tidings:
 
         feed = Feed(unpack, self._forget)
         with self._change:
-            self._event_feeds = (*self._event_feeds, feed)
+            self._event_feeds = (*_living(self._event_feeds), weakref.ref(feed))
         if self._ended:
             feed.end()
         return feed
 
     def _forget(self, gone: Feed[Any]) -> None:
         with self._change:
-            self._dropped_count += gone.dropped_count
-            self._feeds = tuple(feed for feed in self._feeds if feed is not gone)
-            self._event_feeds = tuple(feed for feed in self._event_feeds if feed is not gone)
-
-    @property
-    def _all_feeds(self) -> list[Feed[Any]]:
-        return [*self._feeds, *self._event_feeds, self._inbox]
+            self._feeds = tuple(feed for feed in _living(self._feeds) if feed() is not gone)
+            self._event_feeds = tuple(feed for feed in _living(self._event_feeds) if feed() is not gone)
 
     def _decode(self, segment: Segment) -> Sequence[Message]:
         try:
@@ -200,6 +209,9 @@ class Tidings:
     def ask(self, node: PeerNode, whom: Whom, payload: bytes, timeout_s: float, *, wants_answer: bool) -> Future[bytes]:
         """Puts a question; the future has the answer, or raises what became of it."""
         token, answer = next(self._tokens), Future[bytes]()
+        if wants_answer and whom.id == node.me.id and self._callbacks.is_caller:
+            answer.set_exception(RequestFailed(whom.id, "a callback asks its own peer, whose handler would have to run in the same thread"))
+            return answer
         self._asked[token] = (answer, whom.id, timeout_s)
         asking = node.submit(lambda engine, now: engine.ask(token, whom, payload, wants_answer, timeout_s, now))
 
@@ -214,27 +226,41 @@ class Tidings:
     # -- the end ----------------------------------------------------------------------------------------------------------
 
     def end(self, error: BaseException | None = None) -> None:
-        """Nothing more will be heard: readers come to an end, and whoever waits is told."""
+        """Nothing more will be heard: readers come to an end, and whoever waits is told. Of callbacks no further one is called."""
         self._ended = True
-        closed = error or NodeClosed("the peer was closed")
+        closed = error or NodeClosed(CLOSED)
         _settle(self.ready, None, closed)
         self.left.set()
-        for feed in self._all_feeds:
-            feed.end(error)
-        while self._asked:
-            _, (future, _, _) = self._asked.popitem()
-            _settle(future, None, closed)
-        self._callbacks.join(JOIN_S)
+        feeds: list[weakref.ref[Feed[Any]]] = [*self._feeds, *self._event_feeds]
+        for weak in feeds:
+            feed = weak()
+            if feed is not None:
+                feed.end(error)
+        if error is None:
+            self._inbox.close()
+        else:
+            self._inbox.end(error)
+        for token in list(self._asked):
+            asked = self._asked.pop(token, None)
+            if asked is not None:
+                _settle(asked[0], None, closed)
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the callback that is running at the end; a thread that goes on is left to itself."""
+        self._callbacks.join(min(JOIN_S, timeout_s))
 
     def counted(self, counters: dict[str, int]) -> dict[str, int]:
         """The node's counters, and those of this side."""
-        lost = self._dropped_count + sum(feed.dropped_count for feed in self._all_feeds)
         own = {
             "callbacks.failed": self._callbacks.failed_count,
-            "dropped.user_queue_full": lost,
+            "dropped.user_queue_full": self._lost_count,
             "refused.messages": self.refused_count,
         }
         return dict(sorted({**counters, **{name: count for name, count in own.items() if count}}.items()))
+
+
+def _living(feeds: Iterable[weakref.ref[Feed[T]]]) -> Iterable[weakref.ref[Feed[T]]]:
+    return (feed for feed in feeds if feed() is not None)
 
 
 def _settle(future: Future[T], result: T | None, error: BaseException | None = None) -> None:

@@ -1,0 +1,167 @@
+"""Messages to one: over a link, over an errand, to peers that die, stop or leave, many after one another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.handle.network import CLUSTER, END_S, SOON_S, Network, known
+from tests.support import wait_for
+from zmqgossip import InvalidTimeout, Message, PayloadTooLarge, Peer, PeerGone, Request, RequestFailed, Timeout
+
+pytestmark = pytest.mark.sockets
+MANY = 500
+ANSWERING = """
+import sys, time
+from zmqgossip import Peer
+with Peer(seeds=[sys.argv[1]], cluster=sys.argv[2], profile="lan") as peer:
+    peer.on_request(lambda request: request.payload)
+    peer.ready(10)
+    print(peer.id.hex(), flush=True)
+    time.sleep(60)
+"""
+
+
+def echo(peer: Peer) -> None:
+    peer.on_request(lambda request: request.payload)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@contextmanager
+def other_process(network: Network) -> Iterator[tuple[subprocess.Popen[str], bytes]]:
+    """A peer that answers, in a process of its own, and its id."""
+    command = [sys.executable, "-c", ANSWERING, network.seed.endpoints[0], CLUSTER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            peer = bytes.fromhex(process.stdout.readline())
+            wait_for(lambda: all(peer in known(other) for other in network.peers), what="everybody knows it")
+            yield process, peer
+        finally:
+            process.kill()
+
+
+def test_a_peer_is_named_by_its_id_as_a_member_a_neighbour_or_an_origin(network: Network, peer: Peer) -> None:
+    first = network.peers[0]
+    echo(peer)
+    (member,) = (member for member in first.members() if member.record.id == peer.id)
+    with first.subscribe("named") as feed:
+        peer.publish("named", b"")
+        message: Message = feed.get(SOON_S)
+    for number, whom in enumerate((peer.id, peer.me, member, message.origin)):
+        assert first.request(whom, b"%d" % number, SOON_S) == b"%d" % number
+    with pytest.raises(TypeError, match="names no peer"):
+        first.request("127.0.0.1:5001", b"")  # type: ignore[arg-type]
+    with pytest.raises(PeerGone, match="nobody of that id is known here"):
+        first.request(bytes(16), b"")
+
+
+def test_a_handler_sees_who_asks_and_how_long_it_waits(network: Network, peer: Peer) -> None:
+    seen: list[Request] = []
+    peer.on_request(lambda request: seen.append(request))
+    first = network.peers[0]
+    assert first.request(peer.id, memoryview(b"question"), 7.0) == b""
+    (request,) = seen
+    assert (request.sender.id, request.payload, request.wants_answer, request.timeout_s) == (first.id, b"question", True, 7.0)
+
+
+def test_a_question_that_cannot_be_asked_is_refused_at_once(network: Network, peer: Peer) -> None:
+    first = network.peers[0]
+    for timeout in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(InvalidTimeout, match="choose one above 0"):
+            first.request(peer.id, b"", timeout)
+        with pytest.raises(InvalidTimeout):
+            asyncio.run(first.asend(peer.id, b"", timeout))
+    with pytest.raises(PayloadTooLarge, match="at most 60000 fit"):
+        first.request(peer.id, bytes(60_001))
+    with pytest.raises(TypeError, match="a payload is bytes, not str"):
+        first.request(peer.id, "text")  # type: ignore[arg-type]
+    assert not first._tidings._asked
+
+
+@pytest.mark.processes
+def test_a_question_to_a_killed_peer_raises_peer_gone_within_a_second(network: Network) -> None:
+    first = network.peers[0]
+    with other_process(network) as (process, peer):
+        assert first.request(peer, b"alive", SOON_S) == b"alive"
+        process.kill()
+        process.wait(SOON_S)
+        began = time.monotonic()
+        with pytest.raises(PeerGone) as caught:
+            first.request(peer, b"dead")
+        assert time.monotonic() - began < END_S and caught.value.peer_id == peer
+        with pytest.raises(PeerGone):
+            asyncio.run(first.arequest(peer, b"dead"))
+
+
+@pytest.mark.processes
+def test_a_question_that_waits_for_a_stopped_peer_times_out_and_one_that_waits_when_it_is_killed_ends_at_once(
+    network: Network,
+) -> None:
+    first = network.peers[0]
+    with other_process(network) as (process, peer):
+        process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(Timeout, match="gave no answer"):
+            first.request(peer, b"stopped", 0.3)
+        assert 0.3 <= time.monotonic() - began < 0.3 + END_S
+
+        async def ask() -> float:
+            asking = asyncio.create_task(first.arequest(peer, b"stopped", SOON_S))
+            await asyncio.sleep(0)
+            process.kill()
+            killed = time.monotonic()
+            with pytest.raises(PeerGone):
+                await asking
+            return time.monotonic() - killed
+
+        assert asyncio.run(ask()) < END_S
+
+
+def test_a_question_to_a_peer_that_has_left_raises_peer_gone(network: Network) -> None:
+    first = network.peers[0]
+    with network.fresh() as peer:
+        identity = peer.id
+    wait_for(lambda: identity not in known(first), what="news that it has left")
+    with pytest.raises(PeerGone, match="it has left"):
+        first.request(identity, b"")
+
+
+def test_many_questions_after_one_another_over_a_link_leave_nothing_behind(network: Network, peer: Peer) -> None:
+    first = network.peers[0]
+    echo(peer)
+    wait_for(lambda: peer.id in {one.id for one in first.neighbours()}, what="a link")
+    first.request(peer.id, b"", SOON_S)
+    before = descriptors()
+    assert [first.request(peer.id, b"%d" % number, SOON_S) for number in range(MANY)] == [b"%d" % number for number in range(MANY)]
+    assert abs(descriptors() - before) <= 2, "links of others may come and go"
+    assert not first._tidings._asked
+
+
+def test_many_questions_after_one_another_over_errands_leave_nothing_behind() -> None:
+    with Network(peers=4, neighbours_dialled=1, neighbours_max=1, errand_idle_s=0.1) as network:
+        asker = network.peers[0]
+        linked = {one.id for one in asker.neighbours()}
+        others = [peer for peer in network.peers[1:] if peer.id not in linked]
+        assert len(others) >= 2
+        for other in others:
+            echo(other)
+        before = descriptors()
+        for number in range(MANY):
+            assert asker.request(others[number % len(others)].id, b"%d" % number, SOON_S) == b"%d" % number
+        asker.send(others[0].id, b"", SOON_S)
+        assert asker.stats()["direct.errands"] >= len(others)
+        wait_for(lambda: descriptors() <= before, what="the errands are closed")
+        with pytest.raises(RequestFailed, match="nobody takes direct messages"):
+            others[0].request(asker.id, b"", SOON_S)
