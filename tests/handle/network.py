@@ -20,10 +20,10 @@ END_S = 1.0
 class Network:
     """A seed and some ready peers. What `join` makes is closed with it."""
 
-    def __init__(self, peers: int, **protocol: Any) -> None:
+    def __init__(self, peers: int, profile: str = "lan", **protocol: Any) -> None:
         self._stack = ExitStack()
-        self._protocol = protocol
-        self.seed = self._stack.enter_context(Seed("127.0.0.1:0", cluster=CLUSTER, profile="lan", protocol=protocol))
+        self._profile, self._protocol = profile, protocol
+        self.seed = self._stack.enter_context(Seed("127.0.0.1:0", cluster=CLUSTER, profile=profile, protocol=protocol))
         self.peers = [self.join() for _ in range(peers)]
         for peer in self.peers:
             peer.ready(SOON_S)
@@ -32,7 +32,7 @@ class Network:
 
     def peer(self, **arguments: Any) -> Peer:
         """A peer of this network that is not started."""
-        said = {"seeds": self.seed.endpoints, "cluster": CLUSTER, "profile": "lan", "protocol": self._protocol}
+        said = {"seeds": self.seed.endpoints, "cluster": CLUSTER, "profile": self._profile, "protocol": self._protocol}
         return Peer(**(said | arguments))
 
     def join(self, **arguments: Any) -> Peer:

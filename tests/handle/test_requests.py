@@ -19,6 +19,8 @@ from zmqgossip import InvalidTimeout, Message, PayloadTooLarge, Peer, PeerGone, 
 
 pytestmark = pytest.mark.sockets
 MANY = 500
+SLACK = 20
+"""Descriptors: links of others come and go meanwhile. A socket left by each question would be hundreds."""
 ANSWERING = """
 import sys, time
 from zmqgossip import Peer
@@ -145,7 +147,7 @@ def test_many_questions_after_one_another_over_a_link_leave_nothing_behind(netwo
     first.request(peer.id, b"", SOON_S)
     before = descriptors()
     assert [first.request(peer.id, b"%d" % number, SOON_S) for number in range(MANY)] == [b"%d" % number for number in range(MANY)]
-    assert abs(descriptors() - before) <= 2, "links of others may come and go"
+    assert descriptors() < before + SLACK
     assert not first._tidings._asked
 
 
@@ -162,6 +164,6 @@ def test_many_questions_after_one_another_over_errands_leave_nothing_behind() ->
             assert asker.request(others[number % len(others)].id, b"%d" % number, SOON_S) == b"%d" % number
         asker.send(others[0].id, b"", SOON_S)
         assert asker.stats()["direct.errands"] >= len(others)
-        wait_for(lambda: descriptors() <= before, what="the errands are closed")
+        wait_for(lambda: descriptors() < before + SLACK, what="the errands are closed")
         with pytest.raises(RequestFailed, match="nobody takes direct messages"):
             others[0].request(asker.id, b"", SOON_S)

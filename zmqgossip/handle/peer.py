@@ -349,8 +349,10 @@ def parse_seeds(seeds: Any) -> list[dict[str, Any]] | None:
     if not all(isinstance(text, str) for text in texts):
         raise ConfigError(f"seeds is {seeds!r}; give a list of HOST:PORT", "seeds")
     document: list[dict[str, Any]] = []
-    for text in texts:
-        host, _, port = text.rpartition(":")
+    for place, text in enumerate(texts):
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            raise ConfigError(f"seeds[{place}] is {text[:60]!r}; write it as HOST:PORT", f"seeds[{place}]")
         document.append(
             {"host": host.removeprefix("[").removesuffix("]"), "port": int(port) if port.isdecimal() and len(port) < 6 else port}
         )
