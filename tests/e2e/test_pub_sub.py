@@ -73,7 +73,8 @@ def run(directory: Path, *arguments: str, stdin: bytes | None = None, **options:
 def listening(sub: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
     """A `sub`, once it says that it hears everything from now on."""
     assert sub.stderr is not None
-    assert b"listening" in sub.stderr.readline()
+    while b"listening" not in (line := sub.stderr.readline()):  # before it, perhaps, that it waits for others
+        assert line, "it ended, and never listened"
     return sub
 
 

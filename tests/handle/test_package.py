@@ -11,9 +11,11 @@ import pytest
 import zmqgossip
 
 NAMES = """
-CannotBind ConfigError Endpoint Event Feed FrameRefused InvalidTimeout InvalidTopic Member Message NeighbourDown NeighbourUp NoSeed
-NodeClosed Origin PayloadTooLarge Peer PeerAlive PeerBusy PeerDead PeerGone PeerJoined PeerLeft PeerReady PeerRecord PeerState
-PeerSuspected PortInUse ProtocolConfig RegistrationRefused Request RequestFailed Seed SeedAccepted SeedLost Timeout ZmqGossipError
+CannotBind ConfigError Connected DeadReportReceived Endpoint Event Feed FrameRefused InvalidTimeout InvalidTopic LeaveReceived Left
+Member Message NeighbourDown NeighbourReported NeighbourUp NoSeed NodeClosed Origin PayloadTooLarge Peer PeerAlive PeerBusy PeerCleared
+PeerDead PeerGone PeerHeld PeerJoined PeerLeft PeerListed PeerNotListed PeerReady PeerRecord PeerRemoved PeerState PeerSuspected
+PortInUse ProbeMissed ProbeReceived ProtocolConfig Ready Refuted RegistrationReceived RegistrationRefused RemoteLimited ReplyReceived
+Request RequestFailed Seed SeedAccepted SeedLost Timeout VerdictHeard VersionRefused WrongCluster ZmqGossipError
 """
 USER = """
 import asyncio
