@@ -301,3 +301,24 @@ def test_a_callback_that_hangs_does_not_hold_up_the_end(network: Network, peer: 
     assert time.monotonic() - at < END_S
     go_on.set()
     peer._tidings._callbacks.join(SOON_S)
+
+
+def test_a_callback_whose_peer_ends_under_it_has_not_failed(network: Network, peer: Peer, hooked: list[Any]) -> None:
+    begun, ended, raised = threading.Event(), threading.Event(), []
+
+    @peer.on("ends.under")
+    def late(message: Message) -> None:
+        begun.set()
+        ended.wait(SOON_S)
+        try:
+            peer.publish("ends.reply", b"")
+        except NodeClosed as error:
+            raised.append(error)
+            raise
+
+    network.peers[0].publish("ends.under", b"")
+    assert begun.wait(SOON_S)
+    peer.close(timeout=0)
+    ended.set()
+    wait_for(lambda: raised, what="it publishes at last")
+    assert hooked == []

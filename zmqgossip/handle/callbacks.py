@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from zmqgossip.core.errors import NodeClosed
 from zmqgossip.core.topics import matches, parse_pattern
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.message import Message, Request
@@ -30,10 +31,12 @@ class Callbacks:
 
     Attributes:
         failed_count: calls that raised.
+        ending: their peer is on its way out, so NodeClosed is no failure any more.
     """
 
     def __init__(self, feed: Feed[Message | Request], answer: Callable[[Request, bytes | BaseException | None], None]) -> None:
         self.failed_count = 0
+        self.ending = False
         self._feed = feed
         self._answer = answer
         self._patterns: list[tuple[tuple[str, ...], OnMessage]] = []
@@ -95,11 +98,18 @@ class Callbacks:
         """What `function` returns, or the exception that it raised."""
         try:
             return function(argument)
+        except NodeClosed as error:
+            if not self.ending:
+                self._complain()
+            return error  # its peer ends while it runs: what it had still to say has nobody to go to
         except BaseException as error:  # sys.exit() too: in a callback it would end all the others, and nobody would know
-            self.failed_count += 1
-            with suppress(Exception):  # the hook is the user's as well
-                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            self._complain()
             return error
+
+    def _complain(self) -> None:
+        self.failed_count += 1
+        with suppress(Exception):  # the hook is the user's as well
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 def _bytes_of(handler: OnRequest) -> OnRequest:

@@ -122,7 +122,7 @@ class Peer:
         node = self._node
         if node is None or self._is_closed or not self._process.is_here:
             return None
-        self._tidings.leaving = True
+        self._tidings.leave()
         try:
             node.leave()
         except NodeClosed:
@@ -142,6 +142,7 @@ class Peer:
         with self._closing:
             if self._is_closed:
                 return
+            self._tidings.leave()
             left = self.begin_to_leave() if timeout > 0 else None
             if left is not None:
                 left.wait(timeout)

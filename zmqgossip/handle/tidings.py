@@ -66,6 +66,10 @@ class Tidings:
         if self._takes_questions:
             node.refuse_questions(None)
 
+    def leave(self) -> None:
+        """The peer is on its way out."""
+        self.leaving = self._callbacks.ending = True
+
     # -- the node's thread ------------------------------------------------------------------------------------------------
 
     def put(self, at: float, item: Told, where: Endpoint | None) -> None:
