@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ import pytest
 
 from tests.handle.network import CLUSTER, END_S, SOON_S, Network, known
 from tests.support import wait_for
-from zmqgossip import InvalidTimeout, Message, PayloadTooLarge, Peer, PeerGone, Request, RequestFailed, Timeout
+from zmqgossip import InvalidTimeout, Message, PayloadTooLarge, Peer, PeerBusy, PeerGone, Request, RequestFailed, Timeout
+from zmqgossip.handle import feed
 
 pytestmark = pytest.mark.sockets
 MANY = 500
@@ -167,3 +169,31 @@ def test_many_questions_after_one_another_over_errands_leave_nothing_behind() ->
         wait_for(lambda: descriptors() < before + SLACK, what="the errands are closed")
         with pytest.raises(RequestFailed, match="nobody takes direct messages"):
             others[0].request(asker.id, b"", SOON_S)
+
+
+def test_who_sends_while_the_handler_has_no_room_hears_busy_and_nothing_that_was_heard_is_lost(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "ITEMS_MAX", 5)
+    first, go_on = network.peers[0], threading.Event()
+    handled: list[bytes] = []
+    with network.fresh() as slow:
+
+        @slow.on_request
+        def handle(request: Request) -> None:
+            handled.append(request.payload)
+            go_on.wait(SOON_S)
+
+        def send(payload: bytes) -> bool:
+            try:
+                first.send(slow.me, payload)
+            except PeerBusy:
+                return False
+            return True
+
+        heard = [payload for payload in (b"%d" % number for number in range(40)) if send(payload)]
+        assert 5 <= len(heard) < 40
+        go_on.set()
+        wait_for(lambda: len(handled) == len(heard), what="all that was heard is handled")
+        assert handled == heard
+        wait_for(lambda: send(b"again"), what="there is room again")

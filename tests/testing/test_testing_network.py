@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zmqgossip import Message, Peer, PeerDead, PeerGone, PeerJoined, Timeout
+from zmqgossip import Message, Peer, PeerDead, PeerGone, PeerJoined, PeerLeft, Timeout
 from zmqgossip.testing import Network
 
 pytestmark = pytest.mark.sockets
@@ -97,6 +97,17 @@ def test_seeds_may_die_and_come_back_while_messages_pass() -> None:
         network.wait_for(lambda: len(seed.members()) == 3, what="the seed does not learn of all peers again")
         network.add()
         network.settle()
+
+
+def test_a_peer_that_the_test_closes_itself_is_in_nobodys_way() -> None:
+    with Network(peers=3) as network:
+        leaver = network.peers[1]
+        lefts = network.peers[0].events(PeerLeft)
+        leaver.close()
+        assert isinstance(lefts.get(timeout=5), PeerLeft) and leaver.is_closed
+        network.settle()
+        network.partition([network.peers[0]], [network.peers[2], network.seeds[0]])
+        network.heal()
 
 
 def test_a_wish_that_does_not_come_true_is_a_timeout_in_its_own_words() -> None:

@@ -23,6 +23,8 @@ ITEMS_MAX = 100_000
 """Things that wait for the reader, segments as a whole."""
 BYTES_MAX = 64 * 1024 * 1024
 """Their bytes: the memory that one reader who does not read can cost."""
+BATCH_MAX = 64
+"""Things that are unpacked at once: a task hands back its event loop between two batches, and `close` need not wait for more."""
 
 
 class Feed(Generic[T]):
@@ -41,11 +43,12 @@ class Feed(Generic[T]):
         self._unpack = unpack
         self._on_closed = closed
         self._process = Process()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close the feed that its own thread is just reading
         self._filled = threading.Condition(self._lock)
         self._waiting: deque[tuple[Any, int]] = deque()
         self._bytes = 0
         self._is_closed = False
+        self._let_go = False  # closed by its reader, who wants nothing more
         self._error: BaseException | None = None
         self._tasks: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}  # that wait
         self._unpacked: deque[T] = deque()  # the reader's own
@@ -57,13 +60,17 @@ class Feed(Generic[T]):
         with self._lock:
             if self._is_closed:  # nobody misses it
                 return True
-            if len(self._waiting) >= ITEMS_MAX or self._bytes + size > BYTES_MAX:
+            if not self.has_room(size):
                 self.dropped_count += 1
                 return False
             self._waiting.append((thing, size))
             self._bytes += size
             self._wake()
         return True
+
+    def has_room(self, size: int) -> bool:
+        """Whether one thing of `size` bytes would be taken now."""
+        return len(self._waiting) < ITEMS_MAX and self._bytes + size <= BYTES_MAX
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will come: the reader gets what is there, then `error`, or the end of the iteration."""
@@ -113,7 +120,7 @@ class Feed(Generic[T]):
             return None
 
     def _unpack_waiting(self, until: float | None) -> bool:
-        """Unpacks all that waits; False when nothing comes until then, or the feed has ended.
+        """Unpacks some of what waits; False when nothing comes until then, or the feed has ended.
 
         What unpacks to nothing may come without an end. So the last look is the one after which the time is over.
         """
@@ -121,20 +128,23 @@ class Feed(Generic[T]):
             left = None if until is None else max(0.0, until - time.monotonic())
             if not self._filled.wait_for(lambda: self._waiting or self._is_closed, left):
                 return False
-            taken = self._take_all()
+            taken = self._take_batch()
         if not taken:
             if self._error is not None:
                 raise self._error
             return False
         for thing in taken:
-            self._unpacked.extend(self._unpack(thing))
+            items = self._unpack(thing)
+            with self._lock:
+                if self._let_go:
+                    return False
+                self._unpacked.extend(items)
         return bool(self._unpacked) or until is None or time.monotonic() < until
 
-    def _take_all(self) -> list[Any]:
-        things = [thing for thing, _ in self._waiting]
-        self._waiting.clear()
-        self._bytes = 0
-        return things
+    def _take_batch(self) -> list[Any]:
+        taken = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
+        self._bytes -= sum(size for _, size in taken)
+        return [thing for thing, _ in taken]
 
     def __iter__(self) -> Feed[T]:
         return self
@@ -150,7 +160,7 @@ class Feed(Generic[T]):
 
     async def __anext__(self) -> T:
         while (item := self._unpacked_one()) is None:
-            await self._filling()
+            await self._filling()  # between two batches: others have their turn
             self._unpack_waiting(0.0)
             if self._is_closed and not self._waiting and not self._unpacked:
                 raise StopAsyncIteration
@@ -176,7 +186,9 @@ class Feed(Generic[T]):
         if not self._process.is_here:
             return
         with self._lock:
+            self._let_go = True
             self._waiting.clear()
+            self._bytes = 0
             self._unpacked.clear()
             first = not self._is_closed
             self._is_closed = True

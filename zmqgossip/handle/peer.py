@@ -107,11 +107,17 @@ class Peer:
                 place = Place(host=host, port=port, publish_port=publish_port, announce=announced)
                 seeds = resolve(settings.seeds)
                 node = PeerNode(seeds, settings.cluster, place, config=settings.protocol, sink=self._tidings, body=self._body)
-                self._node = node
-                last.remember(self)
-                self._tidings.attach(node)
-                node.start()
+                self._keep(node)
         return self
+
+    def _keep(self, node: PeerNode) -> None:
+        if self._is_closed:  # by a signal handler, in this very thread, a moment ago
+            node.close()
+            self._refuse_if_closed()
+        self._node = node
+        last.remember(self)
+        self._tidings.attach(node)
+        node.start()
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed:
@@ -154,6 +160,11 @@ class Peer:
                 last.forget(self)
             self._tidings.end()
             self._tidings.join(timeout)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called: nothing works any more."""
+        return self._is_closed
 
     def __enter__(self) -> Peer:
         return self.start()

@@ -87,13 +87,20 @@ class Seed:
         """
         self._process.check()
         with self._lock:
-            if self._is_closed:
-                raise NodeClosed("this seed was closed; make another one")
+            self._refuse_if_closed()
             if self._node is None:
                 places = [(resolve_host(host), port) for host, port in self._wanted]
-                self._node = SeedsNode(places, self._settings.cluster, self._settings.protocol, sink=self, body=self._body)
+                node = SeedsNode(places, self._settings.cluster, self._settings.protocol, sink=self, body=self._body)
+                if self._is_closed:  # by a signal handler, in this very thread, a moment ago
+                    node.close()
+                    self._refuse_if_closed()
+                self._node = node
                 last.remember(self)
         return self
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise NodeClosed("this seed was closed; make another one")
 
     def begin_to_leave(self) -> None:
         """A seed has nobody to say goodbye to: its peers use the others, and come back when it does."""

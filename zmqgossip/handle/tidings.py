@@ -10,11 +10,13 @@ import threading
 import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
+from zmqgossip.core.direct import NO_TAKER
 from zmqgossip.core.errors import ConfigError, NodeClosed, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, WireError
 from zmqgossip.core.events import Event, Left, NoSeed, ProbeReceived, Ready, RegistrationRefused, ReplyReceived, SeedAccepted, WrongCluster
-from zmqgossip.core.messages import TEXT_MAX, Status
+from zmqgossip.core.messages import TEXT_MAX, Answer, Status
 from zmqgossip.core.outbox import Answered, Outcome, Question, Segment
 from zmqgossip.core.topics import matches, parse_pattern
 from zmqgossip.core.types import Endpoint, PeerId, Whom
@@ -28,6 +30,9 @@ T = TypeVar("T")
 JOIN_S = 0.2
 """For the callback that runs at the end of the peer: that end shall take no longer than a second."""
 CLOSED = "the peer was closed"
+_BUSY = Answer(Status.BUSY, b"", "too many messages wait for the handlers")
+MESSAGE_BYTES_MAX = 65_536
+"""The largest thing that may come next."""
 _PROBES = (ProbeReceived, ReplyReceived)
 
 
@@ -56,6 +61,7 @@ class Tidings:
         self._inbox: Feed[Message | Request] = Feed(self._unpack_for_callbacks)
         self._callbacks = Callbacks(self._inbox, self._answer)
         self._takes_questions = False
+        self._is_full = False  # the inbox: who asks hears BUSY
         self._tokens = itertools.count(1)
         self._asked: dict[int, tuple[Future[bytes], PeerId, float]] = {}
         self._ended = False
@@ -79,11 +85,18 @@ class Tidings:
         elif isinstance(item, Answered):
             self._end_question(item)
         elif isinstance(item, Question):
-            taken = self._put(self._inbox, item, len(item.payload))
-            if not taken and item.wants_answer and self._node is not None:
-                self._node.answer(item.token, Status.BUSY, b"", "too many messages wait for the handlers")
+            self._put(self._inbox, item, len(item.payload))
+            self._watch_room()
         else:
             self._on_event(item)
+
+    def _watch_room(self) -> None:
+        """Who asks while the handlers have no room for one more is told so, and never that it was taken. In the node's thread."""
+        node = self._node
+        is_full = not self._inbox.has_room(MESSAGE_BYTES_MAX)
+        if node is not None and is_full is not self._is_full:
+            self._is_full = is_full
+            node.refuse_questions(_BUSY if is_full else None if self._takes_questions else NO_TAKER)
 
     def fail(self, error: BaseException) -> None:
         """The node has ended by a bug of ours. See Sink."""
@@ -102,6 +115,7 @@ class Tidings:
             self._put(feed(), segment, size)
         if self._callbacks.wants_messages:
             self._put(self._inbox, segment, size)
+            self._watch_room()
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Ready):
@@ -179,6 +193,9 @@ class Tidings:
             return ()
 
     def _unpack_for_callbacks(self, thing: Segment | Question) -> Iterable[Message | Request]:
+        if self._is_full and self._node is not None:
+            with suppress(NodeClosed):
+                self._node.submit(lambda engine, now: self._watch_room())
         return self._decode(thing) if isinstance(thing, Segment) else (request_of(thing),)
 
     # -- callbacks --------------------------------------------------------------------------------------------------------
@@ -194,15 +211,14 @@ class Tidings:
 
     def _answer(self, request: Request, answer: bytes | BaseException | None) -> None:
         assert self._node is not None
-        try:
+        with suppress(NodeClosed):  # the handler took longer than its peer lived; who asked has heard that
             if isinstance(answer, BaseException):
                 self._fail_request(request, f"its handler raised {type(answer).__name__}")
-            else:
+                return
+            try:
                 self._node.answer(request.token, Status.ANSWERED, answer or b"", "")
-        except PayloadTooLarge as error:
-            self._fail_request(request, str(error))
-        except NodeClosed:
-            return  # the handler took longer than its peer lived; who asked has heard that
+            except PayloadTooLarge as error:
+                self._fail_request(request, str(error))
 
     def _fail_request(self, request: Request, why: str) -> None:
         assert self._node is not None

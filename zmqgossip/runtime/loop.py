@@ -160,7 +160,7 @@ class Loop:
                 self._refuse_calls()
 
     def _make_calls(self) -> None:
-        while self._calls:
+        for _ in range(len(self._calls)):  # those that are there: threads that call without end must not keep sockets from being read
             function, future = self._calls.popleft()
             if future is None:
                 function()

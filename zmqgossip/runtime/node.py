@@ -128,10 +128,10 @@ class PeerNode:
     def refuse_questions(self, refusal: Answer | None) -> None:
         """What everybody who asks is answered; None lets questions through to the sink."""
 
-        def refuse(engine: PeerEngine, now: float) -> None:
-            engine.direct.refusal = refusal
+        def refuse() -> None:
+            self._engine.direct.refusal = refusal
 
-        self._do(refuse)
+        self._loop.call(refuse)
 
     def leave(self) -> None:
         """Begins to say goodbye; the event `Left` tells when that is done."""

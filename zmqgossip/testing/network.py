@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from zmqgossip.core.errors import Timeout
-from zmqgossip.core.types import Endpoint, PeerId, parse_endpoint
+from zmqgossip.core.types import Endpoint, parse_endpoint
 from zmqgossip.handle.peer import Peer
 from zmqgossip.handle.seed import Seed
 from zmqgossip.testing.gate import Gate
@@ -39,7 +39,7 @@ class Network:
         timeout: seconds in which all peers must be ready.
 
     Attributes:
-        peers: Peer handles, those that were killed not among them.
+        peers: Peer handles, those that were killed not among them; one that a test closes itself stays, closed.
         seeds: Seed handles, those that were killed not among them.
     """
 
@@ -61,7 +61,7 @@ class Network:
         self._kind: dict[str, Any] = {"cluster": cluster, "profile": profile, "protocol": protocol}
         self._timeout = timeout
         self._gate = Gate()
-        self._stopped: dict[PeerId, threading.Event] = {}
+        self._stopped: dict[int, threading.Event] = {}  # by the identity of the handle, which a test may have closed itself
         self._addresses: list[str] = []
 
     def __enter__(self) -> Network:
@@ -116,7 +116,7 @@ class Network:
 
         Peers that are stopped, or on another side of a partition, count among the others until they are found dead.
         """
-        running = [peer for peer in self.peers if peer.id not in self._stopped]
+        running = [peer for peer in self.peers if id(peer) not in self._stopped and not peer.is_closed]
         wanted = {peer.id for peer in running}
 
         def is_settled() -> bool:
@@ -146,9 +146,9 @@ class Network:
 
     def stop(self, peer: Peer) -> None:
         """Makes a peer hang, as SIGSTOP does a process: connections stand, and nothing is answered. Its own methods wait as well."""
-        if peer.id in self._stopped:
+        if id(peer) in self._stopped:
             return
-        go_on = self._stopped[peer.id] = threading.Event()
+        go_on = self._stopped[id(peer)] = threading.Event()
         has_stopped = threading.Event()
 
         def hang(*_: object) -> None:
@@ -160,7 +160,7 @@ class Network:
 
     def resume(self, peer: Peer) -> None:
         """Lets a stopped peer go on, late, with all that has come in. Does nothing for one that runs."""
-        go_on = self._stopped.pop(peer.id, None)
+        go_on = self._stopped.pop(id(peer), None)
         if go_on is not None:
             go_on.set()
 
