@@ -302,7 +302,7 @@ def test_a_mistake_is_named_after_the_layer_it_comes_from() -> None:
 
 def test_a_missing_file_is_answered_with_what_to_write() -> None:
     line = str(refusal(load_without_environment))
-    assert line.startswith("config.json: no such file; name one with --config, or write ")
+    assert line.startswith("config.json: no such file; name one (--config, config=), or write ")
     example = line.partition("write ")[2].removesuffix(" into it")
     CONFIG.write_text(example, encoding="utf-8")
     assert load_without_environment().cluster == "demo", "the example that the message gives is itself good"

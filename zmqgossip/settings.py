@@ -230,7 +230,7 @@ def _read(path: Path, source: str) -> dict[str, Any]:
         with path.open("rb") as file:
             raw = file.read(FILE_BYTES_MAX + 1)  # one more than it may have, to tell
     except FileNotFoundError:
-        raise ConfigError(f"{source}: no such file; name one with --config, or write {_EXAMPLE} into it") from None
+        raise ConfigError(f"{source}: no such file; name one (--config, config=), or write {_EXAMPLE} into it") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         why = (isinstance(error, OSError) and error.strerror) or str(error)
         raise ConfigError(f"{source}: cannot be read: {why}; check it, or name another file with --config") from None

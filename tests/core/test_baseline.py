@@ -19,10 +19,10 @@ from tests.core.harness import (
 )
 from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
-from zmqgossip.core.baseline import PART_MAX, PARTS_MAX
+from zmqgossip.core.baseline import GIVE_AGAIN_S, PART_MAX, PARTS_MAX
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import Ready
-from zmqgossip.core.messages import BaselinePart, Bye, NotYet, Position, Sync, Synced, UnknownLink
+from zmqgossip.core.messages import BaselinePart, Bye, Leave, NotYet, Position, Sync, Synced, UnknownLink
 from zmqgossip.core.types import PeerRecord
 from zmqgossip.core.view import LinkState
 
@@ -179,6 +179,34 @@ def test_one_that_says_nothing_is_passed_over() -> None:
     assert complete(bench) and first.link.state is LinkState.UP
 
 
+def test_those_that_were_silent_once_are_asked_again_before_anybody_begins_without() -> None:
+    bench, (first, second) = newcomer(2, 3)
+    bench.wait(2 * DEFAULT.sync_timeout_s)
+    assert bench.count("baseline.no_answer") == 2 and not complete(bench)
+    assert first.asked_at is not None
+    first.gives_baseline(at(peer(9), 500))
+    second.gossip(segment(peer(9), 501))
+    assert bench.engine.gossip.streams.missing == 0, "a lost SYNC is no history that is owed"
+
+
+def test_neighbours_that_never_say_a_word_do_not_keep_it_waiting_for_ever() -> None:
+    bench, _ = newcomer(2, 3, sync_timeout_s=0.5)
+    bench.wait(2 * 0.5 + DEFAULT.sync_alone_s + 0.1)
+    assert complete(bench)
+
+
+def test_a_neighbour_that_is_leaving_is_not_asked() -> None:
+    bench = PeerBench()
+    bench.join(elder(2))
+    far = Far(bench, elder(2))
+    far.connects()
+    far.welcome()
+    far.subscribes()
+    far.asks(Leave(elder(2), far.link.mine, 7))
+    far.link_up()
+    assert bench.sent(Sync) == [] and not bench.engine.me.ready
+
+
 def test_one_that_has_none_yet_is_asked_again_when_it_says_so() -> None:
     bench, (first, second) = newcomer(2, 3)
     first.says_not_yet()
@@ -242,6 +270,16 @@ def test_a_younger_one_begins_after_a_second_in_which_nothing_better_came() -> N
     assert complete(bench) and bench.engine.me.ready
 
 
+def test_the_oldest_waits_for_a_seed_that_has_yet_to_list_it() -> None:
+    bench = PeerBench(seeds=3)
+    bench.join(peer(2))
+    Far(bench, peer(2)).links_up().says_not_yet()
+    assert not complete(bench), "the other seed may know somebody who is older"
+    bench.listed_by(bench.asked_seeds[1], peer(2))
+    bench.wait(DEFAULT.sync_alone_s)
+    assert complete(bench)
+
+
 def test_links_that_never_come_up_do_not_keep_it_waiting_for_ever() -> None:
     bench = PeerBench()
     bench.join(elder(2), elder(3))
@@ -299,6 +337,16 @@ def test_who_has_none_says_not_yet_and_says_so_again_when_it_has() -> None:
     assert len(bench.replies(NotYet)) == 1 and bench.replies(BaselinePart) == []
     first.gives_baseline()
     assert bench.sent(Synced) == [(second.key, Synced(second.nonce))]
+
+
+def test_who_asks_again_and_again_gets_a_long_answer_once_in_a_while() -> None:
+    bench = PeerBench()
+    far = neighbour(bench, 2)
+    assert len(replies_to_sync(bench, far)) == 1
+    for _ in range(10):
+        assert replies_to_sync(bench, far) == []
+    bench.wait(GIVE_AGAIN_S)
+    assert len(replies_to_sync(bench, far)) == 1 and bench.count("dropped.baseline_just_given") == 10
 
 
 def test_a_link_that_is_not_known_gets_none() -> None:

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 
+import msgspec
 import pytest
 
-from tests.core.harness import CODEC, EPOCH, START, Far, PeerBench, config, neighbour, peer, receipt
+from tests.core.harness import CODEC, EPOCH, START, Far, PeerBench, config, neighbour, notice_segment, peer, receipt
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NeighbourDown, NeighbourUp, Refuted
-from zmqgossip.core.messages import Bye, Hello, LinkUp, Refused, UnknownLink, Welcome, Why
+from zmqgossip.core.messages import Bye, Hello, LinkUp, Notice, Refused, UnknownLink, Welcome, Why
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import LinkState
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, link_topic, parse_link_topic
@@ -651,3 +652,26 @@ def test_after_a_crash_the_neighbours_find_replacements() -> None:
     for place in peers[4:]:
         up = list(place.engine.view.up())
         assert len(up) >= 4 and all(link.peer.id > peers[3].engine.me.id for link in up)
+
+
+# -- somebody else in a neighbour's id ------------------------------------------------------------------------------------
+
+
+def test_a_hello_in_the_id_of_a_neighbour_from_another_address_is_refused_and_the_link_stands() -> None:
+    bench = PeerBench()
+    far = neighbour(bench, 2)
+    thief = msgspec.structs.replace(peer(2), host="10.66.0.1", revision=1)
+    bench.request(Hello(thief, bench.engine.me.id, b"a thief!", ["plain"]), address="10.66.0.1")
+    assert [body.why for body in bench.replies(Refused)] == [Why.ADDRESS] and bench.count("hello.address") == 1
+    assert far.link.state is LinkState.UP and far.link.peer == peer(2)
+    held = bench.engine.members.get(peer(2).id)
+    assert held is not None and held.record == peer(2)
+
+
+def test_gossip_that_gives_a_neighbour_another_address_is_dropped() -> None:
+    bench = PeerBench()
+    far = neighbour(bench, 2)
+    moved = msgspec.structs.replace(peer(2), host="10.66.0.1", revision=1)
+    far.gossip(notice_segment(peer(2), 1, Notice(moved, PeerState.ALIVE)))
+    held = bench.engine.members.get(peer(2).id)
+    assert held is not None and held.record == peer(2) and bench.count("dropped.neighbour_moved") == 1

@@ -304,6 +304,15 @@ def test_every_reporter_is_told_the_verdict() -> None:
     assert len(bench.events(PeerSuspected)) == 1
 
 
+def test_one_client_does_not_take_the_places_of_all_others() -> None:
+    bench, _ = seed_with(*MANY, cases_max=64, neighbours_max=6)
+    for record in MANY[:10]:
+        report(bench, record, by=MANY[-1])
+    assert bench.count("dropped.too_many_cases") == 4, "nobody has more neighbours to report than that"
+    report(bench, MANY[9], by=MANY[-2])
+    assert bench.state_of(MANY[9]) is SUSPECT
+
+
 def test_so_many_cases_and_no_more_are_open_at_once() -> None:
     bench, _ = seed_with(*MANY, cases_max=5)
     for record in MANY[:7]:

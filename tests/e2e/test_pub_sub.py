@@ -116,7 +116,7 @@ def test_lines_are_published_as_they_come_empty_ones_and_the_last_without_an_end
         assert [messages.get(10).payload for _ in range(3)] == [b"one", b"", b"\xfe"]
         _, said = pub.communicate(b"st", timeout=10)
         assert messages.get(10).payload == b"last"
-        assert (pub.returncode, said.startswith(b"published 4 messages to ")) == (0, True)
+        assert (pub.returncode, said.startswith(b"published 4 messages; ")) == (0, True)
 
 
 def test_a_line_that_is_too_long_ends_it_and_is_named(friend: Peer, place: Path) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from zmqgossip.cli.errors import NobodyReachable, TimedOut
     from zmqgossip.cli.running import Stop
+    from zmqgossip.core.events import NoSeed, RegistrationRefused
 
 SLICE_S = 0.1
 """A signal is noticed between two waits of this length."""
@@ -38,7 +39,7 @@ class Guest:
         self, config: Path | None, profile: str | None, host: str | None, announce: str | None, stop: Stop, *, quiet: bool
     ) -> None:
         from zmqgossip.cli.running import say_how_safe
-        from zmqgossip.core.events import NoSeed, SeedAccepted
+        from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted
         from zmqgossip.handle.peer import Peer
         from zmqgossip.settings import load, resolve_host
 
@@ -47,8 +48,9 @@ class Guest:
         announced = announced_address(bound, announce)
         self.peer = Peer(config=self.settings, announce=announced)
         say_how_safe([bound], quiet=True)  # on the loopback there is nothing to say for a moment
-        self._seeds = self.peer.events(NoSeed, SeedAccepted)
+        self._seeds = self.peer.events(NoSeed, SeedAccepted, RegistrationRefused)
         self._no_seed: NoSeed | None = None
+        self._refused: RegistrationRefused | None = None
         self._listed = False
         self._stop = stop
         self._quiet = quiet
@@ -81,7 +83,7 @@ class Guest:
 
     def _look(self) -> None:
         from zmqgossip.core.errors import Timeout
-        from zmqgossip.core.events import NoSeed
+        from zmqgossip.core.events import NoSeed, RegistrationRefused
 
         while True:
             try:
@@ -90,6 +92,8 @@ class Guest:
                 break
             if isinstance(event, NoSeed):
                 self._no_seed = event
+            elif isinstance(event, RegistrationRefused):
+                self._refused = event
             else:
                 self._listed = True
 
@@ -114,10 +118,13 @@ class Guest:
     def nobody_came(self, waited_s: float) -> NobodyReachable | TimedOut:
         """The error of a peer that is still not ready: no seed answers, or they know of nobody who does."""
         from zmqgossip.cli.errors import NobodyReachable, TimedOut
+        from zmqgossip.runtime.words import words
 
         self._look()
-        if self._no_seed is not None and not self._listed:
-            seeds = ", ".join(map(str, self._no_seed.seeds))
+        if self._refused is not None and not self._listed:
+            return TimedOut(f"no neighbour was found within {waited_s:g} s; {words(self._refused)}")
+        if not self._listed:
+            seeds = ", ".join(map(str, self.settings.seeds))
             return NobodyReachable(f"no seed answers within {waited_s:g} s ({seeds}); start one with: zmqgossip seed")
         return TimedOut(f"no neighbour was found within {waited_s:g} s; look whether other peers run: zmqgossip peers")
 

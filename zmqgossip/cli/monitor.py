@@ -13,7 +13,7 @@ from zmqgossip.cli.options import ConfigOption, JsonOption
 if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
     from zmqgossip.core.types import Endpoint
-    from zmqgossip.runtime.watch import Heard, Missed, Seen, Watch
+    from zmqgossip.runtime.watch import Connection, Heard, Missed, Seen, Watch
     from zmqgossip.settings import Settings
 
 ASK_S = 2.0
@@ -35,12 +35,15 @@ def monitor(
     as_json: JsonOption = False,
 ) -> None:
     """Watch the gossip that passes at a peer. Changes nothing there and slows nobody. Ctrl-C ends it."""
+    from zmqgossip.cli.errors import Misuse
     from zmqgossip.cli.running import Stop, say
     from zmqgossip.core.topics import parse_pattern
     from zmqgossip.runtime.report import summary
     from zmqgossip.runtime.watch import Watch
     from zmqgossip.settings import load
 
+    if payload and not as_json:
+        raise Misuse("--payload goes with --json; without it, payloads are shown anyway")
     tokens = parse_pattern(pattern)
     settings = load(config)
     with Stop() as stop:
@@ -79,11 +82,14 @@ def _find(target: str | None, settings: Settings) -> tuple[str, Endpoint]:
 
 def _any_peer(settings: Settings) -> tuple[str, Endpoint]:
     from zmqgossip.cli.errors import NobodyReachable
+    from zmqgossip.cli.peers import complain
     from zmqgossip.core.types import PeerState
     from zmqgossip.runtime.query import ask_seeds, union
     from zmqgossip.settings import resolve
 
-    for listing in union(ask_seeds(resolve(settings.seeds), settings.cluster, tombstones=False, timeout_s=ASK_S)):
+    answers = ask_seeds(resolve(settings.seeds), settings.cluster, tombstones=False, timeout_s=ASK_S)
+    complain(answers)
+    for listing in union(answers):
         if listing.member.state is PeerState.ALIVE:
             record = listing.member.record
             return str(record.endpoint), record.publish_endpoint
@@ -100,18 +106,28 @@ class _Printer:
         self._everything = everything
         self._payload = payload
         self._as_json = as_json
+        self._was_down = False
 
     def run(self, watch: Watch, stop: Stop) -> None:
-        from zmqgossip.runtime.watch import Heard, Missed
+        from zmqgossip.runtime.watch import Connection, Heard, Missed
 
         while not stop.asked and self._left != 0:
             for item in watch.take(TAKE_S):
-                if isinstance(item, Missed):
+                if isinstance(item, Connection):
+                    self._tell(item)
+                elif isinstance(item, Missed):
                     self._missed(item)
                 elif isinstance(item, Heard):
                     self._heard(item)
                 elif self._left != 0:
                     self._seen(item)
+
+    def _tell(self, connection: Connection) -> None:
+        if not connection.up:
+            self._was_down = True
+            print(f"no connection to {self._shown}; trying again, see zmqgossip peers for others", file=sys.stderr, flush=True)
+        elif self._was_down:
+            print(f"connected to {self._shown}", file=sys.stderr, flush=True)
 
     def _seen(self, seen: Seen) -> None:
         from zmqgossip.core.topics import matches

@@ -29,7 +29,7 @@ def peers(
 
     settings = load(config)
     answers = ask_seeds(resolve(settings.seeds), settings.cluster, tombstones=everybody, timeout_s=timeout)
-    _complain(answers)
+    complain(answers)
     rows = [_row(listing) for listing in union(answers)]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -43,7 +43,8 @@ def peers(
         raise PartialAnswer(f"{missing} of {len(answers)} seeds did not answer: peers that only they list are not shown")
 
 
-def _complain(answers: list[Answer]) -> None:
+def complain(answers: list[Answer]) -> None:
+    """Tells which seeds did not answer, and why. Raises NobodyReachable, or ConfigError in the wrong cluster, if none did."""
     from zmqgossip.cli.errors import NobodyReachable
     from zmqgossip.cli.running import say
     from zmqgossip.core.errors import ConfigError

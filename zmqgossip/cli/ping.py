@@ -76,12 +76,12 @@ def is_id(target: str) -> bool:
 def _listed(prefix: str, settings: Settings) -> tuple[Endpoint, PeerId]:
     """The one living peer of the seeds' lists whose id begins with `prefix`."""
     from zmqgossip.cli.errors import Misuse, NobodyReachable
+    from zmqgossip.cli.peers import complain
     from zmqgossip.runtime.query import ask_seeds, union
     from zmqgossip.settings import resolve
 
     answers = ask_seeds(resolve(settings.seeds), settings.cluster, tombstones=False, timeout_s=ASK_S)
-    if not any(answer.complete for answer in answers):
-        raise NobodyReachable("no seed answers, and only they know peers by their id; give its port, or HOST:PORT")
+    complain(answers)  # only seeds know peers by their id
     found = [listing.member.record for listing in union(answers) if listing.member.record.id.hex().startswith(prefix)]
     if not found:
         raise NobodyReachable(f"the seeds list no peer whose id begins with {prefix}; see zmqgossip peers")

@@ -57,7 +57,7 @@ def pub(
                 signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background, reading is an error then and not a halt
                 say("each line is a message; Ctrl-D ends it", quiet)
             complete = publisher.publish_lines(guest.settings.protocol.message_bytes_max, stop)
-        say(f"published {counted(publisher.count, 'message')} to {counted(len(guest.peer.members()), 'peer')}", quiet)
+        say(f"published {counted(publisher.count, 'message')}; {counted(len(guest.peer.members()), 'other peer')} known", quiet)
     if not complete:
         raise typer.Exit(ExitCode.CUT_SHORT)
 

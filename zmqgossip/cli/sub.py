@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
     from zmqgossip.handle.message import Message
 
+BATCH_MAX = 256
+"""Messages between two looks at the clock and at the signals; their lines go out together."""
+
 
 def sub(
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Which topics: * is one token, > the rest.")] = ">",
@@ -81,6 +84,7 @@ class _Subscription:
         while not stop.asked and not self._is_complete:
             left = SLICE_S if until is None else until - time.monotonic()
             if left <= 0:
+                self._print_all(self._wanted)  # what came in time, and has not been printed yet
                 break
             self._turn(min(SLICE_S, left))
         if wait_s is not None and not stop.asked:
@@ -100,6 +104,21 @@ class _Subscription:
             self._print(self._messages.get(timeout_s if self._is_ready else 0))
         except Timeout:
             _check_reader()
+            return
+        self._print_all(BATCH_MAX)
+
+    def _print_all(self, at_most: int | None) -> None:
+        """Prints what is there, and lets it out at once."""
+        from zmqgossip.core.errors import Timeout
+
+        printed = 0
+        while not self._is_complete and printed != at_most:
+            try:
+                self._print(self._messages.get(0))
+            except Timeout:
+                break
+            printed += 1
+        sys.stdout.flush()
 
     def _judge(self, wait_s: float) -> None:
         """The end of the time. Raises TimedOut or NobodyReachable if less came than was wanted."""
@@ -116,9 +135,8 @@ class _Subscription:
         self._count += 1
         if self._raw:
             sys.stdout.buffer.write(message.payload + b"\n")
-            sys.stdout.buffer.flush()
         else:
-            print(json.dumps(facts_of(message)) if self._as_json else line_of(message), flush=True)
+            print(json.dumps(facts_of(message)) if self._as_json else line_of(message))
 
 
 def line_of(message: Message) -> str:

@@ -33,6 +33,8 @@ PART_MAX = 1024
 """Streams in one part: 37 bytes each at most, so a part stays far below a frame's limit."""
 PARTS_MAX = 128
 """Parts of one answer, 131,072 streams: more than a node remembers unless it was told to. Those that were quiet longest are left out."""
+GIVE_AGAIN_S = 0.5
+"""Between two baselines for one link: nobody asks again before its time-out, which is longer."""
 
 
 class Baseline:
@@ -46,12 +48,14 @@ class Baseline:
         "_alone_since",
         "_asked",
         "_exchange",
+        "_given_at",
         "_gossip",
         "_members",
         "_node",
         "_parts",
         "_presence",
         "_put_off",
+        "_silent",
         "_view",
         "_waiting",
         "complete",
@@ -66,7 +70,9 @@ class Baseline:
         self._asked: int | None = None  # key of the link that SYNC was said on
         self._exchange = 0
         self._parts: dict[int, Sequence[Position]] = {}
-        self._put_off: dict[int, None] = {}  # links that said NOT_YET, or nothing
+        self._put_off: dict[int, None] = {}  # links that said NOT_YET
+        self._silent: dict[int, None] = {}  # links that said nothing in time; asked again when nobody else is left
+        self._given_at: dict[int, float] = {}  # when a link got a baseline from us
         self._waiting: dict[int, None] = {}  # links that heard NOT_YET from us
         self._alone_since: float | None = None
         self.complete = False
@@ -80,39 +86,46 @@ class Baseline:
     def _ask_somebody(self, me: PeerRecord, now: float) -> None:
         """Asks a neighbour that was not asked yet; with none left this peer may have to be the first."""
         self._asked, self._parts = None, {}
-        link = next((link for link in self._view.up() if link.key not in self._put_off), None)
-        if link is None:
+        links = [link for link in self._view.up() if not link.leaving and link.key not in self._put_off]
+        fresh = [link for link in links if link.key not in self._silent]
+        if not fresh:
             self._perhaps_first(me, now)
-            return
+        if (fresh or links) and not self.complete:
+            self._ask((fresh or links)[0], now)
+
+    def _ask(self, link: Link, now: float) -> None:
         self._asked = link.key
         self._exchange = self._node.ask(link.key, Sync(link.theirs))
         self._node.timers.set((SYNC_DUE, link.key), now + self._node.config.sync_timeout_s)
 
     def on_not_yet(self, me: PeerRecord, link: Link, exchange: int, now: float) -> None:
         if self._is_answer(link, exchange):
-            self._pass_over(me, link.key, now)
+            self._silent.pop(link.key, None)
+            self._pass_over(me, link.key, self._put_off, now)
 
     def due(self, me: PeerRecord, link: Link, now: float) -> None:
         """A neighbour that was asked says nothing."""
         if link.key == self._asked:
             self._node.counters.add("baseline.no_answer")
-            self._pass_over(me, link.key, now)
+            self._silent.pop(link.key, None)  # to the end of the line of those that may be asked again
+            self._pass_over(me, link.key, self._silent, now)
 
-    def _pass_over(self, me: PeerRecord, key: int, now: float) -> None:
-        self._put_off[key] = None
+    def _pass_over(self, me: PeerRecord, key: int, why: dict[int, None], now: float) -> None:
+        why[key] = None
         self._node.timers.cancel((SYNC_DUE, key))
         self._ask_somebody(me, now)
 
     def on_synced(self, me: PeerRecord, link: Link, now: float) -> None:
         """A neighbour that had no baseline has one now."""
         self._put_off.pop(link.key, None)
-        if not self.complete and self._asked is None:
+        self._silent.pop(link.key, None)
+        if not self.complete and (self._asked is None or self._asked in self._silent):
             self._ask_somebody(me, now)
 
     def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
         """An asked neighbour that goes is replaced, and what it said so far is forgotten."""
-        self._put_off.pop(link.key, None)
-        self._waiting.pop(link.key, None)
+        for table in (self._put_off, self._silent, self._waiting, self._given_at):
+            table.pop(link.key, None)
         self._node.timers.cancel((SYNC_DUE, link.key))
         if not self.complete and self._asked in (None, link.key):
             self._ask_somebody(me, now)
@@ -141,7 +154,7 @@ class Baseline:
         if self._view.up_count == 0:
             self._alone_since = None
             self._node.timers.cancel((ALONE_DUE, 0))
-        elif self._is_oldest(me) and not self._is_dialling and self._presence.listed_count:
+        elif self._is_oldest(me) and not self._silent and not self._is_coming_in and self._presence.listed_count:
             self._begin(me, [], now)
         elif self._alone_since is None:
             self._alone_since = now
@@ -153,15 +166,20 @@ class Baseline:
         return all(not other.ready and (me.epoch, me.id) <= (other.epoch, other.id) for other in others)
 
     @property
-    def _is_dialling(self) -> bool:
-        return any(link.dialled and link.state is not LinkState.UP for link in self._view.links())
+    def _is_coming_in(self) -> bool:
+        """Whether more may be learnt soon: from a link of its own making, or from a seed that has yet to list it.
+
+        Any two peers share a seed, so of two that are listed by all of theirs one knows the other.
+        """
+        dialling = any(link.dialled and link.state is not LinkState.UP for link in self._view.links())
+        return dialling or not self._presence.is_settled
 
     def alone_due(self, me: PeerRecord, now: float) -> None:
         """Nothing better came along. Links that are still coming up may lead to those who know; but not for ever."""
-        if self.complete or self._alone_since is None or self._asked is not None:
+        if self.complete or self._alone_since is None or (self._asked is not None and self._asked not in self._silent):
             self._alone_since = None
             return
-        if self._is_dialling and now - self._alone_since < self._node.config.link_timeout_s:
+        if self._is_coming_in and now - self._alone_since < self._node.config.link_timeout_s:
             self._node.timers.set((ALONE_DUE, 0), now + self._node.config.sync_alone_s)
         elif self._view.up_count:
             self._begin(me, [], now)
@@ -179,16 +197,20 @@ class Baseline:
             link = self._view.by_key(key)
             if link is not None and link.theirs:
                 self._node.ask(key, Synced(link.theirs))
-        self._asked, self._parts, self._waiting, self._put_off = None, {}, {}, {}
+        self._asked, self._parts, self._waiting, self._put_off, self._silent = None, {}, {}, {}, {}
 
     # -- giving -----------------------------------------------------------------------------------------------------------
 
-    def on_sync(self, me: PeerRecord, link: Link, route: Route, exchange: int) -> None:
-        """A neighbour asks for its baseline."""
+    def on_sync(self, me: PeerRecord, link: Link, route: Route, exchange: int, now: float) -> None:
+        """A neighbour asks for its baseline. It is a long answer to a short question, so it is not given at any rate."""
         if not self.complete:
             self._waiting[link.key] = None
             self._node.answer(route, NotYet(), exchange)
             return
+        if now - self._given_at.get(link.key, now - GIVE_AGAIN_S) < GIVE_AGAIN_S:
+            self._node.counters.add("dropped.baseline_just_given")
+            return
+        self._given_at[link.key] = now
         self._node.counters.add("baseline.given")
         positions = [*self._gossip.streams.positions(), Position(me.id, me.epoch, self._gossip.number)][-PARTS_MAX * PART_MAX :]
         parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)]

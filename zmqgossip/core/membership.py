@@ -20,7 +20,7 @@ from zmqgossip.core.messages import Evidence, Notice, Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.overlay import LEAVING_DUE, Overlay
 from zmqgossip.core.presence import Presence
-from zmqgossip.core.types import REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState
+from zmqgossip.core.types import REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState, moves
 from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import REVISION_MAX
 
@@ -75,7 +75,9 @@ class Membership:
 
     def check_ready(self, now: float) -> None:
         """Ready: a link is up both ways, and it is known where hearing begins. What anybody publishes from now on is heard."""
-        if not self.me.ready and self.baseline.complete and self._view.up_count:
+        if self.me.ready or not self.baseline.complete or self._overlay.stopped:
+            return
+        if any(not link.leaving for link in self._view.up()):
             self.me = replace(self.me, ready=True)
             self._node.outbox.event(Ready(self._view.up_count))
             self._announce(now)
@@ -156,9 +158,16 @@ class Membership:
             self._node.counters.add("dropped.not_the_owner")
         elif state is PeerState.LEFT:
             self.has_left(record, now)
+        elif self._moves_a_neighbour(record):
+            self._node.counters.add("dropped.neighbour_moved")
         else:
             self.speaks(record, now)
             self._overlay.fill(self.me, now)
+
+    def _moves_a_neighbour(self, record: PeerRecord) -> bool:
+        """Whether a record gives a linked neighbour another address: within one life it has one, and the link proves which."""
+        link = self._view.by_peer(record.id)
+        return link is not None and link.state is LinkState.UP and moves(link.peer, record)
 
     def _is_plausible(self, record: PeerRecord) -> bool:
         """Whether somebody else's word on a death is taken: of a life that is known here, and of a record its owner can still exceed."""
@@ -178,7 +187,7 @@ class Membership:
 
         The DEALER may be faster than the SUB: what is still on its way there is waited for, or nobody would pass it on.
         """
-        if self._gossip.streams.of(record.id, record.epoch).highest >= last:
+        if self._gossip.streams.highest(record.id, record.epoch) >= last:
             self.has_left(record, now)
             return
         self._accusations.heard_of(record.id)

@@ -39,7 +39,7 @@ from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Route
 from zmqgossip.core.overlay import Overlay
 from zmqgossip.core.telling import Telling
-from zmqgossip.core.types import is_vouched
+from zmqgossip.core.types import is_vouched, moves
 from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import parse_link_topic
 
@@ -87,6 +87,10 @@ class Neighbours:
             self._node.counters.add("hello.epoch")
             return
         before = self._view.by_peer(body.record.id)
+        if before is not None and before.state is LinkState.UP and moves(before.peer, body.record):
+            self._node.answer(route, Refused(Why.ADDRESS, 0, 0, []), exchange)  # somebody else in the id of a neighbour
+            self._node.counters.add("hello.address")
+            return
         link = self._overlay.on_hello(self._membership.me, body, route, exchange, now)
         if before is not None and link is not before:
             self._membership.link_ended(before, now)
@@ -125,7 +129,7 @@ class Neighbours:
             self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
             return
         self._liveness.heard(link, now)
-        self._membership.baseline.on_sync(self._membership.me, link, route, exchange)
+        self._membership.baseline.on_sync(self._membership.me, link, route, exchange, now)
 
     def on_synced(self, body: Synced, now: float) -> None:
         link = self._view.by_nonce(body.link)

@@ -114,6 +114,11 @@ class Presence:
         """Seeds that list this peer."""
         return sum(contact.standing is Standing.LISTED for contact in self._contacts)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether every chosen seed has listed this peer, or has failed to."""
+        return all(contact.standing is Standing.LISTED or contact.failures for contact in self._contacts if contact.chosen)
+
     # -- connections ------------------------------------------------------------------------------------------------------
 
     def _open(self, contact: Contact, now: float) -> None:

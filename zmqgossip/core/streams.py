@@ -116,7 +116,9 @@ class Streams:
         """Streams start behind their positions, all others, those to come too, at 0."""
         self._begun = True
         listed = {(one.origin, one.epoch): one.contiguous for one in positions}
-        for origin, epoch in listed:
+        room = self._streams_max - len(self._streams)
+        unknown = [key for key in listed if key not in self._streams]
+        for origin, epoch in unknown[len(unknown) - min(room, len(unknown)) :]:  # the last ones, which were active last
             self.of(origin, epoch)
         for key, stream in self._streams.items():
             stream.start_at(listed.get(key, 0))
@@ -143,6 +145,11 @@ class Streams:
         """Whether that number was seen; asking makes and forgets nothing."""
         stream = self._streams.get((origin, epoch))
         return stream is not None and number in stream
+
+    def highest(self, origin: PeerId, epoch: int) -> int:
+        """The largest number seen of a stream, 0 of one that is not known; asking makes none."""
+        stream = self._streams.get((origin, epoch))
+        return 0 if stream is None else stream.highest
 
     @property
     def missing(self) -> int:

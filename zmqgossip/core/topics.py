@@ -6,7 +6,6 @@ from zmqgossip.core.errors import ConfigError
 
 ONE = "*"
 REST = ">"
-EVERYTHING = REST
 
 
 def parse_pattern(pattern: str) -> tuple[str, ...]:
@@ -14,6 +13,9 @@ def parse_pattern(pattern: str) -> tuple[str, ...]:
     tokens = tuple(pattern.split("."))
     if "" in tokens:
         raise ConfigError(f"pattern {pattern!r} has an empty token; write tokens between dots, as in prices.*")
+    for token in tokens:
+        if token not in (ONE, REST) and (ONE in token or REST in token):
+            raise ConfigError(f"pattern {pattern!r} has {token!r}; '*' and '>' stand alone between dots, as in prices.*")
     if REST in tokens[:-1]:
         raise ConfigError(f"pattern {pattern!r} goes on behind '>'; that stands for all the rest and must be last")
     return tokens

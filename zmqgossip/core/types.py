@@ -107,6 +107,11 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     since: Timestamp
 
 
+def moves(held: PeerRecord, said: PeerRecord) -> bool:
+    """Whether `said` gives the very life of `held` another address, which no life has."""
+    return held.epoch == said.epoch and (held.host, held.port, held.publish) != (said.host, said.port, said.publish)
+
+
 def is_numeric_host(host: str) -> bool:
     """Whether `host` is an IPv4 or IPv6 address in figures. Names are resolved outside, before they get here.
 

@@ -46,6 +46,7 @@ class Case:
     key: int
     entry: Entry
     opened_at: float
+    opener: Route  # whose report opened it
     refused_by_reporter: bool = False
     refused_here: bool = False
     superseded: bool = False
@@ -72,11 +73,11 @@ class Verdicts:
         """Takes a report. The case, when it is a new one; none is opened while too many are."""
         case = self._by_peer.get(entry.record.id)
         is_new = case is None
-        if is_new and len(self._cases) >= self._node.config.cases_max:
+        if is_new and self._has_no_room(route):
             self._node.counters.add("dropped.too_many_cases")
             return None
         if case is None:
-            case = Case(self._node.new_key(), entry, now)
+            case = Case(self._node.new_key(), entry, now, route)
             self._cases[case.key] = case
             self._by_peer[entry.record.id] = case
             self._visit(case, now)
@@ -89,6 +90,12 @@ class Verdicts:
             if not is_new:
                 self._knock(case)  # it may have crashed since the first report
         return case if is_new else None
+
+    def _has_no_room(self, route: Route) -> bool:
+        """Nobody has more neighbours to report than a peer may have: one client must not take the places of all others."""
+        config = self._node.config
+        of_client = sum(case.opener == route for case in self._cases.values())
+        return len(self._cases) >= config.cases_max or of_client >= config.neighbours_max
 
     def case_of(self, peer: PeerId) -> Case | None:
         return self._by_peer.get(peer)

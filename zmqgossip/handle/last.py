@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import threading
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from zmqgossip.handle.process import Process
 
 GOODBYE_S = 0.5
+# Before the interpreter waits for its threads, one of which may wait for us: a reader of a feed. It has no public name; without it, later.
+_at_exit: Callable[[Callable[[], None]], Any] = getattr(threading, "_register_atexit", atexit.register)
 
 
 class Closable(Protocol):
@@ -30,7 +34,6 @@ def forget(handle: Closable) -> None:
     _open.pop(id(handle), None)
 
 
-@atexit.register
 def _close_all() -> None:
     """A forked child leaves alone what is its parent's."""
     handles = [handle for handle, process in list(_open.values()) if process.is_here]
@@ -39,3 +42,6 @@ def _close_all() -> None:
     until = time.monotonic() + GOODBYE_S
     for handle in handles:
         handle.close(max(0.0, until - time.monotonic()))
+
+
+_at_exit(_close_all)

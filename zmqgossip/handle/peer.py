@@ -69,13 +69,13 @@ class Peer:
         publish_port: int = 0,
         protocol: Mapping[str, Any] | None = None,
     ) -> None:
+        for name, number in (("port", port), ("publish_port", publish_port)):
+            if type(number) is not int or not 0 <= number <= 65535:
+                raise ConfigError(f"{name} is {number!r}; give one from 1 to 65535, or 0 for any free one", name)
         said: dict[str, Any] = {"seeds": parse_seeds(seeds), "cluster": cluster, "profile": profile, "host": host}
         said["protocol"] = None if protocol is None else dict(protocol)
         given = {key: value for key, value in said.items() if value is not None}
         self._settings = _settings(config, given)
-        for name, number in (("port", port), ("publish_port", publish_port)):
-            if type(number) is not int or not 0 <= number <= 65535:
-                raise ConfigError(f"{name} is {number!r}; give one from 1 to 65535, or 0 for any free one", name)
         self._place = (port, publish_port, announce)
         self._tidings = tidings.Tidings()
         self._node: PeerNode | None = None
@@ -286,22 +286,22 @@ class Peer:
             Timeout: nothing was heard of it in time.
             PayloadTooLarge, NodeClosed
         """
-        self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=False).result()
+        self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=False).result()
 
     async def asend(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
         """`send` for tasks."""
-        await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=False))
+        await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=False))
 
     def request(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """Asks one peer and returns what its handler answered. It is asked once at most.
 
         Args and errors: as of `send`; RequestFailed also if the handler raised, and at once where a callback asks its own peer.
         """
-        return self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=True).result()
+        return self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=True).result()
 
     async def arequest(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """`request` for tasks."""
-        return await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), timeout, wants_answer=True))
+        return await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=True))
 
     def on_request(self, function: OnRequest) -> OnRequest:
         """Decorates the function that gets direct messages and returns the answer to a request; in the callbacks' thread."""
@@ -313,8 +313,9 @@ class Peer:
 
     @property
     def me(self) -> PeerRecord:
-        """This peer's own record: id, address, ports, ready."""
-        return self._running().me
+        """This peer's own record: id, address, ports, ready. It stays when the peer is closed, so that others can be asked about it."""
+        self._process.check()
+        return self._running().me if self._node is None else self._node.me
 
     @property
     def id(self) -> PeerId:
@@ -382,6 +383,12 @@ def _text(topic: object, what: str = "a topic") -> str:
     if not isinstance(topic, str):
         raise TypeError(f"{what} is a str, not {type(topic).__name__}")
     return topic
+
+
+def _seconds(timeout: object) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"a timeout is a number of seconds, not {timeout!r}: who is asked may never answer")
+    return timeout
 
 
 def _bytes(payload: object) -> bytes:

@@ -17,9 +17,8 @@ from zmqgossip.handle import last
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.peer import check_kinds, parse_seeds
 from zmqgossip.handle.process import Process
-from zmqgossip.runtime.body import Body
+from zmqgossip.runtime.body import Body, Told
 from zmqgossip.runtime.node import SeedsNode
-from zmqgossip.runtime.outlet import Told
 from zmqgossip.settings import load, resolve_host
 
 

@@ -23,8 +23,8 @@ from zmqgossip.core.types import Endpoint, PeerId, Whom
 from zmqgossip.handle.callbacks import Callbacks, OnMessage, OnRequest
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.message import Message, Request, messages_of, request_of
+from zmqgossip.runtime.body import Told
 from zmqgossip.runtime.node import PeerNode
-from zmqgossip.runtime.outlet import Told
 
 T = TypeVar("T")
 JOIN_S = 0.2

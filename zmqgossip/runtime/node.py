@@ -90,7 +90,12 @@ class PeerNode:
         wall, now = time.time(), time.monotonic()
         me = PeerRecord(rng.randbytes(ID_BYTES), int(wall * 1000), 0, place.announce or place.host, port, publish_port)
         engine = PeerEngine(me, seeds, cluster_hash(cluster), config, rng, wall - now)
-        return engine, body(self._loop, engine, router, xpub, domain, lambda at, item: self._sink.put(at, item, None))
+        try:
+            return engine, body(self._loop, engine, router, xpub, domain, lambda at, item: self._sink.put(at, item, None))
+        except BaseException:  # no descriptor left for a monitor
+            sockets.close(router)
+            sockets.close(xpub)
+            raise
 
     # -- what it does -----------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,7 @@ from zmqgossip.core.messages import Messages
 from zmqgossip.core.outbox import Answered, Question, Segment
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import decode_messages
-
-Told = Event | Segment | Question | Answered
+from zmqgossip.runtime.body import Told
 
 
 class Sink(Protocol):

@@ -121,6 +121,12 @@ def listener_monitor(socket: Socket) -> Socket:
     return monitor
 
 
+def subscriber_monitor(socket: Socket) -> Socket:
+    """The monitor of a SUB that watches: whether its connection stands. Attempts that fail are CLOSED, a dropped one DISCONNECTED."""
+    monitor: Socket = socket.get_monitor_socket(int(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CLOSED))
+    return monitor
+
+
 def read_monitor(monitor: Socket) -> tuple[int, int] | None:
     """The next (event, value) of a monitor, or None."""
     try:

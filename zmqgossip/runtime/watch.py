@@ -55,6 +55,13 @@ class Missed:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The connection to the watched peer came up, or is not there: it dropped, or nobody listens. It is tried again for ever."""
+
+    up: bool
+
+
 class Watch:
     """An open watch. Use it from one thread, and close it there.
 
@@ -70,16 +77,31 @@ class Watch:
         self._streams = Streams(STREAMS_MAX, RANGES_MAX)
         self._context: sockets.Context = zmq.Context()
         self._socket = sockets.sub(self._context, publishing, [TOPIC_GOSSIP])
+        self._monitor = sockets.subscriber_monitor(self._socket)
+        self._up: bool | None = None
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
 
-    def take(self, timeout_s: float) -> Iterator[Seen | Heard | Missed]:
-        """What one frame brought; nothing when none comes in time."""
-        if not self._socket.poll(max(0, int(timeout_s * 1000))):
+    def take(self, timeout_s: float) -> Iterator[Seen | Heard | Missed | Connection]:
+        """What one frame brought, or how the connection stands now; nothing when nothing comes in time."""
+        ready = dict(self._poller.poll(max(0, int(timeout_s * 1000))))
+        if self._monitor in ready:
+            yield from self._look()
+        if self._socket not in ready:
             return
         frame = self._socket.recv()
         try:
             yield from self._read(frame)
         except WireError as error:
             self.counters.add(f"refused.{error.reason}")
+
+    def _look(self) -> Iterator[Connection]:
+        while (read := sockets.read_monitor(self._monitor)) is not None:
+            up = read[0] == zmq.Event.HANDSHAKE_SUCCEEDED
+            if up is not self._up:
+                self._up = up
+                yield Connection(up)
 
     def _read(self, frame: bytes) -> Iterator[Seen | Heard | Missed]:
         header = self._codec.decode_segment(frame)
@@ -101,5 +123,5 @@ class Watch:
 
     def close(self) -> None:
         """Ends the socket and its context."""
-        self._socket.close(0)
-        self._context.term()
+        sockets.close(self._socket, self._monitor)
+        self._context.destroy(linger=0)

@@ -23,7 +23,7 @@ from zmqgossip.core.errors import Timeout
 from zmqgossip.core.types import Endpoint, parse_endpoint
 from zmqgossip.handle.peer import Peer
 from zmqgossip.handle.seed import Seed
-from zmqgossip.testing.gate import Gate
+from zmqgossip.testing.partition import Partition
 
 READY_S = 20.0
 LOOK_S = 0.01  # between two looks at whether something has come true
@@ -60,7 +60,7 @@ class Network:
         self._wanted = (peers, seeds)
         self._kind: dict[str, Any] = {"cluster": cluster, "profile": profile, "protocol": protocol}
         self._timeout = timeout
-        self._gate = Gate()
+        self._partition = Partition()
         self._stopped: dict[int, threading.Event] = {}  # by the identity of the handle, which a test may have closed itself
         self._addresses: list[str] = []
 
@@ -93,7 +93,7 @@ class Network:
     def add(self, *, wait: bool = True, **arguments: Any) -> Peer:
         """Starts one more peer. `wait`: until it is ready. `arguments`: of Peer, as port or protocol."""
         peer = Peer(**{"seeds": self._addresses, **self._kind, **arguments})
-        peer._body = self._gate.body()
+        peer._body = self._partition.body()
         peer.start()
         self.peers.append(peer)
         if wait:
@@ -106,7 +106,7 @@ class Network:
 
     def _start_seed(self, endpoint: str) -> Seed:
         seed = Seed(endpoint, **self._kind)
-        seed._body = self._gate.body()
+        seed._body = self._partition.body()
         seed.start()
         self.seeds.append(seed)
         return seed
@@ -166,11 +166,11 @@ class Network:
 
     def partition(self, *groups: Iterable[Peer | Seed]) -> None:
         """Parts the network: nobody reaches anybody of another group. Who is in no group goes on reaching all."""
-        self._gate.part([endpoint for node in group for endpoint in _endpoints(node)] for group in groups)
+        self._partition.part([endpoint for node in group for endpoint in _endpoints(node)] for group in groups)
 
     def heal(self) -> None:
         """Ends the partition."""
-        self._gate.part(())
+        self._partition.part(())
 
 
 def _endpoints(node: Peer | Seed) -> list[Endpoint]:

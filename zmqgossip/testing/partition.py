@@ -17,15 +17,15 @@ from zmqgossip.core.types import Endpoint
 from zmqgossip.runtime.body import Body
 
 HEED_S = 0.5
-"""For all bodies to heed a change of the gate; one that is stopped does so when it goes on."""
+"""For all bodies to heed a change of the partition; one that is stopped does so when it goes on."""
 
 
-class Gate:
+class Partition:
     """Who is in which part. Endpoints that were put nowhere reach everybody."""
 
     def __init__(self) -> None:
         self._part: dict[Endpoint, int] = {}
-        self.bodies: list[GatedBody] = []
+        self.bodies: list[PartedBody] = []
 
     def part(self, groups: Iterable[Iterable[Endpoint]]) -> None:
         """Parts the network anew, and tells every body of it."""
@@ -39,14 +39,14 @@ class Gate:
         return first is not None and second is not None and first != second
 
     def body(self) -> type[Body]:
-        """The class of bodies behind this gate."""
-        return type("GatedBody", (GatedBody,), {"gate": self})
+        """The class of bodies that heed it."""
+        return type("PartedBody", (PartedBody,), {"partition": self})
 
 
-class GatedBody(Body):
-    """A body that keeps silent towards those whom the gate parts it from."""
+class PartedBody(Body):
+    """A body that keeps silent towards those whom the partition keeps it from."""
 
-    gate: Gate
+    partition: Partition
 
     def __init__(self, *args: Any) -> None:
         self._ends: dict[int, Endpoint] = {}  # of DEALERs, and of knocks
@@ -56,10 +56,10 @@ class GatedBody(Body):
         super().__init__(*args)
         engine = self.engine
         self._here = engine.me.endpoint if isinstance(engine, PeerEngine) else engine.me
-        self.gate.bodies.append(self)
+        self.partition.bodies.append(self)
 
     def heed(self) -> Future[None]:
-        """The gate has changed. May be called from any thread."""
+        """The partition has changed. May be called from any thread."""
         return self._loop.submit(self._heed)
 
     def _heed(self) -> None:
@@ -73,7 +73,7 @@ class GatedBody(Body):
                 (self._open if kind == "open" else self._subscribe)(now, key, *arguments)
 
     def _is_parted(self, endpoint: Endpoint) -> bool:
-        return self.gate.parts(self._here, endpoint)
+        return self.partition.parts(self._here, endpoint)
 
     def _listen(self, socket: Any, parted: bool, *, control: bool) -> None:
         if parted and socket not in self._deaf:
@@ -125,5 +125,5 @@ class GatedBody(Body):
             super()._knock(now, key, endpoints)
 
     def close(self) -> None:
-        self.gate.bodies.remove(self)
+        self.partition.bodies.remove(self)
         super().close()
