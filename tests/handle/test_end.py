@@ -256,7 +256,8 @@ print("ends", time.time(), flush=True)
 @pytest.mark.parametrize("how", AT_EXIT)
 def test_a_process_ends_within_a_second_and_its_peers_say_goodbye(network: Network, how: str) -> None:
     program = PROGRAM + AT_EXIT[how] + '\nprint("ends", time.time(), flush=True)'
-    with network.peers[0].events(PeerLeft) as feed:
+    others, before = {peer.id for peer in network.peers[1:]}, known(network.peers[0])
+    with network.peers[0].events(PeerDead) as deaths:
         began = time.time()
         ended = subprocess.run(
             [sys.executable, "-c", program, network.seed.endpoints[0], CLUSTER],
@@ -266,8 +267,9 @@ def test_a_process_ends_within_a_second_and_its_peers_say_goodbye(network: Netwo
             check=False,
         )
         assert time.time() - max(began, *(float(line.split()[1]) for line in ended.stdout.splitlines())) < END_S + 0.5
-        for _ in range(4):
-            feed.get(SOON_S)
+        wait_for(lambda: known(network.peers[0]) == others, SOON_S, "nobody of that process is left")
+        deaths.end()
+        assert {death.peer.id for death in deaths if isinstance(death, PeerDead)} <= before, "who says goodbye is not found dead"
     assert ended.returncode == {"that ends by an exception": 1, "that ends by sys.exit in a with": 3}.get(how, 0), ended.stderr
     assert ("KeyError: 'the test'" in ended.stderr) is (how == "that ends by an exception")
     assert how == "that ends by an exception" or ended.stderr == ""
