@@ -228,6 +228,7 @@ AT_EXIT = {
     "that ends by an exception": "hang(); raise KeyError('the test')",
     "that ends by sys.exit in a with": "\nwith make() as other:\n    sys.exit(3)",
     "whose thread reads": "threading.Thread(target=lambda: list(peer.subscribe()), daemon=True).start()",
+    "whose thread reads and is no daemon": "threading.Thread(target=lambda: list(peer.subscribe())).start()",
 }
 PROGRAM = """
 import sys, threading, time

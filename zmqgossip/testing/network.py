@@ -114,7 +114,8 @@ class Network:
     def settle(self, timeout: float = READY_S) -> None:
         """Waits until every peer is ready and holds exactly the others for living. Raises Timeout.
 
-        Peers that are stopped, or on another side of a partition, count among the others until they are found dead.
+        It looks at how things are, and does not wait for a partition to be noticed: peers that are stopped, or on another side,
+        are held for living until they are found dead. `wait_for` waits for whatever a test needs.
         """
         running = [peer for peer in self.peers if id(peer) not in self._stopped and not peer.is_closed]
         wanted = {peer.id for peer in running}
@@ -136,12 +137,15 @@ class Network:
     # -- faults -----------------------------------------------------------------------------------------------------------
 
     def kill(self, node: Peer | Seed) -> None:
-        """Ends a peer or a seed at once and without a goodbye, as `kill -9` does a process: its ports refuse, its connections drop."""
+        """Ends a peer or a seed at once and without a goodbye, as `kill -9` does a process: its ports refuse, its connections drop.
+
+        A second call does nothing.
+        """
         if isinstance(node, Peer):
             self.resume(node)
-            self.peers.remove(node)
+            self.peers = [peer for peer in self.peers if peer is not node]
         else:
-            self.seeds.remove(node)
+            self.seeds = [seed for seed in self.seeds if seed is not node]
         node.close(timeout=0)
 
     def stop(self, peer: Peer) -> None:
