@@ -29,7 +29,9 @@ def test_a_message_says_what_who_when_and_how_it_came(network: Network) -> None:
     assert isinstance(message, Message) and message.payload == b"one"
     assert (message.origin.id, message.origin.host, message.origin.port) == (first.id, first.me.host, first.me.port)
     assert str(message.origin) == f"127.0.0.1:{first.me.port}"
-    assert before - 0.01 <= message.sent_at <= time.time() + 0.01 and message.number >= 1 and message.hops == 0
+    assert before - 0.01 <= message.sent_at <= time.time() + 0.01 and message.number >= 1 and message.hops in (0, 1), (
+        "the other one may have passed it on sooner"
+    )
     assert messages["said.third"].payload == b"two" and messages["said.third"].origin.id == third.id
 
 

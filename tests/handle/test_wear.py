@@ -79,6 +79,7 @@ def test_what_a_newcomer_publishes_as_soon_as_it_is_ready_reaches_all_who_were_r
                     fresh.publish(f"fresh.{number}", b"%d" % burst)
                 for feed in feeds:
                     messages = [feed.get(SOON_S) for _ in range(BURST)]
-                    assert [(message.topic, message.payload) for message in messages] == [
-                        (f"fresh.{number}", b"%d" % burst) for burst in range(BURST)
+                    # Sorted: while its links come up, the later ones of a burst may take the shorter way.
+                    assert sorted((message.topic, int(message.payload)) for message in messages) == [
+                        (f"fresh.{number}", burst) for burst in range(BURST)
                     ]
