@@ -70,6 +70,17 @@ def test_each_client_has_a_bucket_of_its_own() -> None:
     assert [buckets.take(client, 1, 0.0) for client in "aaaabbbbab"] == [True] * 3 + [False] + [True] * 3 + [False] * 3
 
 
+def test_clients_that_come_and_go_leave_no_buckets_behind() -> None:
+    buckets = Buckets(LIMIT, 1000)
+    fill_s = max(LIMIT.messages / LIMIT.messages_per_s, LIMIT.bytes / LIMIT.bytes_per_s)
+    for number in range(500):
+        assert buckets.take(number, 1, number * fill_s)
+    assert len(buckets) <= 3
+    for number in range(500, 600):
+        assert buckets.take(number, 1, 500 * fill_s)
+    assert len(buckets) >= 100, "none of those that are in use is forgotten"
+
+
 def test_of_too_many_clients_the_one_quiet_longest_is_forgotten() -> None:
     buckets = Buckets(LIMIT, 3)
     for client in "aaaabc":

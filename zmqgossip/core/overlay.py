@@ -262,6 +262,8 @@ class Overlay:
         held_long = link.state is LinkState.UP and now - link.up_at > config.redial_max_s  # or it would be called a flap
         failures = 1 if held_long else self._failures.get(peer, (0, now))[0] + 1
         delay = min(config.redial_min_s * 2 ** min(failures - 1, 16), config.redial_max_s)
+        self._failures.pop(peer, None)
         self._failures[peer] = (failures, now + delay * (0.5 + self._node.rng.random() / 2))
-        if len(self._failures) > self._node.config.members_max:
-            del self._failures[next(iter(self._failures))]
+        oldest, (_, not_before) = next(iter(self._failures.items()))
+        if not_before + config.redial_max_s < now or len(self._failures) > config.members_max:
+            del self._failures[oldest]  # what failed so long ago is tried as if it never had

@@ -57,6 +57,12 @@ class Bucket:
         self._bytes -= size
         return True
 
+    def is_full(self, now: float) -> bool:
+        """Whether so much time has passed since it was used that nothing of it is missing."""
+        messages, messages_per_s, size_max, bytes_per_s = self._limit
+        elapsed = now - self._at
+        return self._messages + messages_per_s * elapsed >= messages and self._bytes + bytes_per_s * elapsed >= size_max
+
 
 class Buckets:
     """A bucket for each of many clients, found by key. The one used longest ago is forgotten first, and is full when it comes again.
@@ -79,6 +85,7 @@ class Buckets:
             return self._last
         bucket = self._by_client.get(client)
         if bucket is None:
+            self._forget_idle(now)
             bucket = self._by_client[client] = Bucket(self._limit, now)
             if len(self._by_client) > self._clients_max:
                 self._by_client.popitem(last=False)
@@ -86,6 +93,14 @@ class Buckets:
             self._by_client.move_to_end(client)
         self._last_client, self._last = client, bucket
         return bucket
+
+    def _forget_idle(self, now: float) -> None:
+        """Two of those unused longest, if they are full again: a new one would be no different. So the table is as large as it must be."""
+        for _ in range(min(2, len(self._by_client))):
+            client, bucket = next(iter(self._by_client.items()))
+            if not bucket.is_full(now):
+                return
+            del self._by_client[client]
 
     def take(self, client: Hashable, size: int, now: float) -> bool:
         return self.of(client, now).take(size, now)
