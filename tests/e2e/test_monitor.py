@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import LINE, Network, PeerProcess, Process, wait_for, wait_until_ready
+from tests.support import LINE, Network, PeerProcess, Process, free_ports, wait_for, wait_until_ready
 
 pytestmark = pytest.mark.processes
 
@@ -72,6 +72,18 @@ def test_without_a_target_any_peer_of_the_lists_is_watched(tmp_path: Path) -> No
         network_of(network, 2, "--messages", "100", "--every", "0.1")
         monitor = watching(network, "--count", "1")
         assert monitor.popen.wait(15) == 0
+
+
+def test_a_watched_peer_that_dies_or_was_never_there_is_told(tmp_path: Path) -> None:
+    with Network(tmp_path) as network:
+        peer, _ = network_of(network, 2, "--messages", "0")
+        monitor = watching(network, str(peer.port))
+        wait_for(lambda: "watching" in monitor.stderr.read_text(), what="it has found the peer")
+        peer.kill()
+        wait_for(lambda: f"no connection to {peer.endpoint}" in monitor.stderr.read_text(), what="it says that the connection is gone")
+        nowhere = watching(network, f"tcp://127.0.0.1:{free_ports(1)[0]}")
+        wait_for(lambda: "no connection to tcp://" in nowhere.stderr.read_text(), what="it says that nobody is there")
+        assert monitor.end()[0] == nowhere.end()[0] == 0
 
 
 @pytest.mark.parametrize(
