@@ -17,7 +17,7 @@ import pytest
 
 from tests.handle.network import CLUSTER, END_S, SOON_S, Network, in_thread, known
 from tests.support import wait_for
-from zmqgossip import NodeClosed, Peer, PeerDead, PeerGone, PeerLeft, Seed
+from zmqgossip import NodeClosed, Peer, PeerDead, PeerGone, PeerLeft, RegistrationRefused, Seed
 
 pytestmark = pytest.mark.sockets
 PEER_METHODS: dict[str, Callable[[Peer], object]] = {
@@ -185,7 +185,7 @@ def test_threads_that_wait_are_told_of_the_end(network: Network) -> None:
         wait_for(lambda: second.id in known(peer), what="it knows whom it asks")
         with (
             in_thread(list, peer.subscribe()) as reading,
-            in_thread(list, peer.events(PeerDead)) as watching,
+            in_thread(list, peer.events(RegistrationRefused)) as watching,
             in_thread(peer.subscribe().get) as getting,
             in_thread(peer.request, second.id, b"", SOON_S) as asking,
             in_thread(alone.ready) as waiting,
