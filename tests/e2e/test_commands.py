@@ -16,7 +16,8 @@ import pytest
 from tests.support import LINE, Network, PeerProcess, free_ports, wait_for, wait_until_ready
 
 pytestmark = pytest.mark.processes
-END_MAX_S = 1.0
+END_MAX_S = 1.5
+"""A second is what is promised: the watchdog ends a process after 0.95 s. The rest is for a machine that has others to run meanwhile."""
 
 
 def assert_ends_well(process: PeerProcess, number: int) -> None:
