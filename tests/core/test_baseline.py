@@ -189,6 +189,17 @@ def test_those_that_were_silent_once_are_asked_again_before_anybody_begins_witho
     assert bench.engine.gossip.streams.missing == 0, "a lost SYNC is no history that is owed"
 
 
+def test_a_new_neighbour_is_asked_at_once_while_a_silent_one_is_asked_again() -> None:
+    bench, _ = newcomer(2)
+    bench.wait(DEFAULT.sync_timeout_s)
+    fresh = Far(bench, elder(4), b"the 4th!")
+    fresh.hello()
+    fresh.links_up()
+    assert bench.sent(Sync)[-1][0] == fresh.key
+    fresh.gives_baseline()
+    assert complete(bench)
+
+
 def test_neighbours_that_never_say_a_word_do_not_keep_it_waiting_for_ever() -> None:
     bench, _ = newcomer(2, 3, sync_timeout_s=0.5)
     bench.wait(2 * 0.5 + DEFAULT.sync_alone_s + 0.1)

@@ -34,7 +34,7 @@ PART_MAX = 1024
 PARTS_MAX = 128
 """Parts of one answer, 131,072 streams: more than a node remembers unless it was told to. Those that were quiet longest are left out."""
 GIVE_AGAIN_S = 0.5
-"""Between two baselines for one link: nobody asks again before its time-out, which is longer."""
+"""Between two baselines for one link. In both profiles nobody asks again so soon; who does is asked to be patient by silence."""
 
 
 class Baseline:
@@ -80,8 +80,13 @@ class Baseline:
     # -- asking -----------------------------------------------------------------------------------------------------------
 
     def link_came_up(self, me: PeerRecord, link: Link, now: float) -> None:
-        if not self.complete and self._asked is None:
+        if self._is_free:
             self._ask_somebody(me, now)
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether somebody new may be asked: nobody is, or one that was silent before."""
+        return not self.complete and (self._asked is None or self._asked in self._silent)
 
     def _ask_somebody(self, me: PeerRecord, now: float) -> None:
         """Asks a neighbour that was not asked yet; with none left this peer may have to be the first."""
@@ -119,7 +124,7 @@ class Baseline:
         """A neighbour that had no baseline has one now."""
         self._put_off.pop(link.key, None)
         self._silent.pop(link.key, None)
-        if not self.complete and (self._asked is None or self._asked in self._silent):
+        if self._is_free:
             self._ask_somebody(me, now)
 
     def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
@@ -207,7 +212,8 @@ class Baseline:
             self._waiting[link.key] = None
             self._node.answer(route, NotYet(), exchange)
             return
-        if now - self._given_at.get(link.key, now - GIVE_AGAIN_S) < GIVE_AGAIN_S:
+        given_at = self._given_at.get(link.key)
+        if given_at is not None and now - given_at < GIVE_AGAIN_S:
             self._node.counters.add("dropped.baseline_just_given")
             return
         self._given_at[link.key] = now

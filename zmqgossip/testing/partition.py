@@ -49,7 +49,7 @@ class PartedBody(Body):
     partition: Partition
 
     def __init__(self, *args: Any) -> None:
-        self._ends: dict[int, Endpoint] = {}  # of DEALERs, and of knocks
+        self._ends: dict[int, Endpoint] = {}  # of DEALERs
         self._sub_ends: dict[int, Endpoint] = {}
         self._deaf: dict[Any, tuple[Any, bool]] = {}  # sockets that are not read, and how they were
         self._hanging: dict[tuple[str, int], tuple[Any, ...]] = {}  # connects that wait for the healing
