@@ -14,28 +14,11 @@ from typing import Any, TypeVar
 from hypothesis import settings
 
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Body
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
 from zmqgossip.core.events import Event, FrameRefused
-from zmqgossip.core.messages import (
-    BaselinePart,
-    Body,
-    Check,
-    Checked,
-    Hello,
-    LinkUp,
-    Message,
-    Messages,
-    Notice,
-    NotYet,
-    Position,
-    Presence,
-    Present,
-    Receipt,
-    Register,
-    Registered,
-    Sync,
-    Welcome,
-)
+from zmqgossip.core.gossip_messages import BaselinePart, Messages, Notice, NotYet, Position, Sync
+from zmqgossip.core.messages import Check, Checked, Hello, LinkUp, Presence, Present, Receipt, Register, Registered, Welcome
 from zmqgossip.core.outbox import Effect, Knock, Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
@@ -107,15 +90,15 @@ def config(**changes: Any) -> ProtocolConfig:
     return replace(DEFAULT, **changes)
 
 
-def segment(origin: PeerRecord, number: int, payloads: Sequence[bytes] = (b"x",), *, first: int = 1) -> bytes:
-    """A gossip frame as its origin publishes it."""
-    body = encode_messages(Messages(origin.host, origin.port, first, [Message(WALL, "topic", payload) for payload in payloads]))
-    return CODEC.encode_segment(origin.id, origin.epoch, number, len(payloads), 0, body)
+def segment(origin: PeerRecord, number: int, payloads: Sequence[bytes] = (b"x",), *, first: int = 0, flags: int = 0) -> bytes:
+    """A gossip frame as its origin publishes it; of one message a segment unless `first` says otherwise."""
+    body = encode_messages(Messages(origin.host, origin.port, [WALL], ["topic"], list(payloads)))
+    return CODEC.encode_segment(origin.id, origin.epoch, number, first or number, len(payloads), flags, body)
 
 
 def notice_segment(origin: PeerRecord, number: int, *notices: Notice) -> bytes:
     """A gossip frame of membership changes."""
-    return CODEC.encode_segment(origin.id, origin.epoch, number, 0, FLAG_MEMBERSHIP, encode_notices(list(notices)))
+    return CODEC.encode_segment(origin.id, origin.epoch, number, 1, 0, FLAG_MEMBERSHIP, encode_notices(list(notices)))
 
 
 def spoiled(frame: bytes) -> bytes:

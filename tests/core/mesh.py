@@ -16,7 +16,7 @@ from tests.core.harness import ACCEPTED, CLUSTER, REFUSED, START, TURNS_MAX, WAL
 from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
 from zmqgossip.core.events import Event
-from zmqgossip.core.outbox import Answered, Knock, Question, Segment
+from zmqgossip.core.outbox import Answered, Flushed, Knock, Question, Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import Endpoint, PeerState
@@ -36,6 +36,7 @@ class Place:
     topics: Counter[bytes] = field(default_factory=Counter)
     events: list[Event] = field(default_factory=list)
     delivered: list[Segment] = field(default_factory=list)
+    flushed: list[Flushed] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
 
@@ -151,6 +152,10 @@ class Mesh:
                     self._close(place, *args)
                 case outbox.SUBSCRIBE:
                     self._subscribe(place, *args)
+                case outbox.TOPICS:
+                    self._topics(place, *args)
+                case outbox.FLUSHED:
+                    place.flushed += args
                 case outbox.KNOCK:
                     self._knock(place, *args)
                 case outbox.DELIVER:
@@ -208,6 +213,20 @@ class Mesh:
             target.topics[topic] += 1
             if target.topics[topic] == 1:
                 self._later((place, key, "topics"), target, lambda topic=topic: target.engine.on_subscription(topic, self.now))
+
+    def _topics(self, place: Place, key: int, add: tuple[bytes, ...], remove: tuple[bytes, ...]) -> None:
+        if key not in place.subs:
+            return
+        target, topics = place.subs[key]
+        place.subs[key] = (target, (*[topic for topic in topics if topic not in remove], *add))
+        for topic in add:
+            target.topics[topic] += 1
+            if target.topics[topic] == 1:
+                self._later((place, key, "topics"), target, lambda topic=topic: target.engine.on_subscription(topic, self.now))
+        for topic in remove:
+            target.topics[topic] -= 1
+            if target.topics[topic] == 0:
+                self._later((place, key, "topics"), target, lambda topic=topic: target.engine.on_unsubscription(topic, self.now))
 
     def _unsubscribe(self, place: Place, key: int) -> None:
         target, topics = place.subs.pop(key)

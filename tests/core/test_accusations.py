@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.core.harness import EPOCH, START, Far, PeerBench, SeedBench, config, neighbour, notice_segment, peer
+from zmqgossip.core.codes import Evidence
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import NeighbourReported, PeerDead, PeerJoined, PeerLeft, PeerSuspected, ProbeMissed, VerdictHeard
-from zmqgossip.core.messages import Evidence, Notice, Reply, Report, Verdict
+from zmqgossip.core.gossip_messages import Notice
+from zmqgossip.core.messages import Reply, Report, Verdict
 from zmqgossip.core.types import PeerRecord, PeerState
 
 ALIVE, SUSPECT, DEAD, LEFT = PeerState.ALIVE, PeerState.SUSPECT, PeerState.DEAD, PeerState.LEFT

@@ -22,7 +22,8 @@ from zmqgossip.core import outbox
 from zmqgossip.core.baseline import GIVE_AGAIN_S, PART_MAX, PARTS_MAX
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import Ready
-from zmqgossip.core.messages import BaselinePart, Bye, Leave, NotYet, Position, Sync, Synced, UnknownLink
+from zmqgossip.core.gossip_messages import BaselinePart, NotYet, Position, Sync, Synced
+from zmqgossip.core.messages import Bye, Leave, UnknownLink
 from zmqgossip.core.types import PeerRecord
 from zmqgossip.core.view import LinkState
 

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, TICKET, SeedBench, config, peer, steady, ticket_of
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Why
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.dialback import BEHIND_MAX
 from zmqgossip.core.events import PeerListed, PeerNotListed, RegistrationReceived
-from zmqgossip.core.messages import Check, Checked, Leave, LeaveHeard, NotListed, Register, Registered, Why
+from zmqgossip.core.messages import Check, Checked, Leave, LeaveHeard, NotListed, Register, Registered
 from zmqgossip.core.outbox import Knock
 from zmqgossip.core.types import Endpoint, PeerRecord, PeerState
 

@@ -12,24 +12,13 @@ import pytest
 from tests.core.harness import CODEC, REFUSED, Far, PeerBench, config, neighbour, notice_segment, peer
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Body, Status
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.direct import SEND_AGAIN_MAX, SEND_AGAIN_S
 from zmqgossip.core.errors import InvalidTimeout, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, ZmqGossipError
 from zmqgossip.core.events import NeighbourDown
-from zmqgossip.core.messages import (
-    Answer,
-    Body,
-    Bye,
-    Direct,
-    Hello,
-    Leave,
-    LeaveHeard,
-    Notice,
-    Status,
-    UnknownLink,
-    WrongCluster,
-    WrongVersion,
-)
+from zmqgossip.core.gossip_messages import Notice
+from zmqgossip.core.messages import Answer, Bye, Direct, Hello, Leave, LeaveHeard, UnknownLink, WrongCluster, WrongVersion
 from zmqgossip.core.outbox import Answered, Outcome, Question
 from zmqgossip.core.types import PeerRecord, PeerState, Whom
 

@@ -23,9 +23,11 @@ from tests.core.harness import (
 )
 from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Code
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.errors import PayloadTooLarge, ZmqGossipError
-from zmqgossip.core.messages import Code, Message, Notice
+from zmqgossip.core.gossip_messages import Notice
+from zmqgossip.core.messages import Message
 from zmqgossip.core.types import PeerState
 from zmqgossip.core.wire import FLAG_MEMBERSHIP, HOPS_MAX, SEGMENT_BYTES, message_bytes, propagated
 

@@ -24,9 +24,11 @@ from tests.core.harness import (
     spoiled,
 )
 from tests.core.mesh import Mesh
+from zmqgossip.core.codes import Evidence
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import NeighbourDown, NeighbourReported, PeerDead, PeerSuspected, ProbeMissed, ProbeReceived, ReplyReceived
-from zmqgossip.core.messages import Evidence, Notice, Probe, Reply, UnknownLink, WrongCluster
+from zmqgossip.core.gossip_messages import Notice
+from zmqgossip.core.messages import Probe, Reply, UnknownLink, WrongCluster
 from zmqgossip.core.outbox import Knock
 from zmqgossip.core.types import PeerState
 from zmqgossip.core.wire import Codec, link_topic

@@ -12,9 +12,11 @@ import pytest
 from tests.core.harness import CODEC, EPOCH, START, Far, PeerBench, config, neighbour, notice_segment, peer, receipt
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Why
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NeighbourDown, NeighbourUp, Refuted
-from zmqgossip.core.messages import Bye, Hello, LinkUp, Notice, Refused, UnknownLink, Welcome, Why
+from zmqgossip.core.gossip_messages import Notice
+from zmqgossip.core.messages import Bye, Hello, LinkUp, Refused, UnknownLink, Welcome
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import LinkState
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, link_topic, parse_link_topic

@@ -24,21 +24,20 @@ from tests.core.harness import (
 )
 from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Body, Evidence, Why
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import Left, NeighbourDown, NeighbourReported, PeerDead, PeerJoined, PeerLeft, Ready, Refuted, VersionRefused
+from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import (
-    Body,
     Bye,
     Check,
     Checked,
-    Evidence,
     Hello,
     Leave,
     LeaveHeard,
     LinkUp,
     List,
     Listed,
-    Notice,
     NotListed,
     Presence,
     Present,
@@ -52,7 +51,6 @@ from zmqgossip.core.messages import (
     UnknownPeer,
     Verdict,
     Welcome,
-    Why,
     WrongCluster,
     WrongVersion,
 )

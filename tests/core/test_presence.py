@@ -18,14 +18,15 @@ from tests.core.harness import (
     seed_at,
 )
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Why
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted, SeedLost, WrongCluster
+from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import (
     Leave,
     LeaveHeard,
     List,
     Listed,
-    Notice,
     NotListed,
     Presence,
     Present,
@@ -34,7 +35,6 @@ from zmqgossip.core.messages import (
     Report,
     UnknownPeer,
     Verdict,
-    Why,
     WrongCluster as WrongClusterBody,
 )
 from zmqgossip.core.presence import QUEUE_MAX

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from tests.core.harness import EPOCH, TICKET, WALL, Far, PeerBench, SeedBench, config, neighbour, peer, receipt
 from tests.core.mesh import Mesh
+from zmqgossip.core.codes import Evidence, Why
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import DeadReportReceived, FrameRefused, NeighbourReported
-from zmqgossip.core.messages import Evidence, Hello, Receipt, Refused, Report, UnknownLink, Verdict, Welcome, Why
+from zmqgossip.core.messages import Hello, Receipt, Refused, Report, UnknownLink, Verdict, Welcome
 from zmqgossip.core.types import PeerState
 
 ACCUSED, REPORTER = peer(2), peer(3)

@@ -7,15 +7,14 @@ import pytest
 from tests.core.harness import ACCEPTED, CODEC, EPOCH, SeedBench, config, members, peer, receipt, spoiled, ticket_of
 from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Body, Evidence, Why
 from zmqgossip.core.config import DEFAULT, LAN, ProtocolConfig
 from zmqgossip.core.errors import ConfigError
 from zmqgossip.core.events import LeaveReceived, PeerListed, PeerNotListed, PeerRemoved, VersionRefused
 from zmqgossip.core.messages import (
-    Body,
     Bye,
     Check,
     Checked,
-    Evidence,
     Hello,
     Leave,
     LeaveHeard,
@@ -33,7 +32,6 @@ from zmqgossip.core.messages import (
     UnknownPeer,
     Verdict,
     Welcome,
-    Why,
     WrongCluster,
     WrongVersion,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.core.harness import REFUSED, TICKET, PeerBench, SeedBench, config, members, neighbour, peer, receipt, seed_at, ticket_of
+from zmqgossip.core.codes import Evidence, Why
 from zmqgossip.core.events import (
     Connected,
     DeadReportReceived,
@@ -13,7 +14,7 @@ from zmqgossip.core.events import (
     RegistrationRefused,
     RemoteLimited,
 )
-from zmqgossip.core.messages import Evidence, Leave, NotListed, Probe, Register, Registered, Reply, Report, Why
+from zmqgossip.core.messages import Leave, NotListed, Probe, Register, Registered, Reply, Report
 from zmqgossip.core.telling import CONNECTIONS, LINES_MAX, LINES_PER_S
 from zmqgossip.core.types import Endpoint
 

@@ -8,9 +8,10 @@ import pytest
 
 from tests.core.harness import ACCEPTED, EPOCH, REFUSED, SILENT, START, SeedBench, config, peer, receipt, ticket_of
 from zmqgossip.core import outbox
+from zmqgossip.core.codes import Evidence
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import DeadReportReceived, PeerCleared, PeerHeld, PeerRemoved, PeerSuspected
-from zmqgossip.core.messages import Evidence, Leave, List, Listed, Presence, Present, Register, Registered, Report, UnknownPeer, Verdict
+from zmqgossip.core.messages import Leave, List, Listed, Presence, Present, Register, Registered, Report, UnknownPeer, Verdict
 from zmqgossip.core.types import FIRST_ID, PeerRecord, PeerState
 from zmqgossip.core.verdicts import REPORTERS_MAX
 

@@ -12,25 +12,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec import inspect
 
+from zmqgossip.core.codes import Body, Code, Why
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.messages import (
-    BODIES,
-    Body,
-    Code,
-    Hello,
-    Listed,
-    Message,
-    Messages,
-    Notice,
-    Presence,
-    Probe,
-    Refused,
-    Register,
-    Registered,
-    Verdict,
-    Why,
-    WrongCluster,
-)
+from zmqgossip.core.gossip_messages import Messages, Notice
+from zmqgossip.core.messages import BODIES, Hello, Listed, Message, Presence, Probe, Refused, Register, Registered, Verdict, WrongCluster
 from zmqgossip.core.types import FIRST_ID, Member, PeerRecord, PeerState, is_unicast_host
 from zmqgossip.core.wire import (
     BLOCKS_BYTES_MAX,

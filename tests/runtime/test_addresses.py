@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zmqgossip import ConfigError, Peer, PeerNotListed, RegistrationRefused, Seed, Timeout
-from zmqgossip.core.messages import Why
+from zmqgossip.core.codes import Why
 
 pytestmark = pytest.mark.sockets
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support import wait_for
+from zmqgossip.core.codes import Status
 from zmqgossip.core.config import LAN
-from zmqgossip.core.messages import Status
 from zmqgossip.core.outbox import Answered, Outcome, Question
 from zmqgossip.core.types import PeerId, Whom
 from zmqgossip.runtime.node import PeerNode, SeedsNode

@@ -11,7 +11,8 @@ import zmq
 from tests.support import wait_for
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import Left, SeedAccepted
-from zmqgossip.core.messages import Message, Messages
+from zmqgossip.core.gossip_messages import Messages
+from zmqgossip.core.messages import Message
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import Codec, cluster_hash, encode_messages
 from zmqgossip.runtime import outlet, sockets

@@ -8,7 +8,8 @@ import pytest
 
 from tests.sim.toys import ToyWorld
 from zmqgossip.core.events import Ready
-from zmqgossip.core.messages import Message, Messages
+from zmqgossip.core.gossip_messages import Messages
+from zmqgossip.core.messages import Message
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine

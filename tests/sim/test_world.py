@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.sim.toys import Toy, ToyWorld
+from zmqgossip.core.codes import Status
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import Event, NeighbourDown, PeerDead, Ready
-from zmqgossip.core.messages import Status
 from zmqgossip.core.outbox import Answered, Outcome, Question
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.types import Whom

@@ -61,8 +61,14 @@ class Toy:
     def on_subscription(self, topic: bytes, now: float) -> None:
         self._note("subscription", now, topic)
 
-    def publish(self, batch: Sequence[tuple[str, bytes]], now: float) -> None:
-        for _, payload in batch:
+    def on_unsubscription(self, topic: bytes, now: float) -> None:
+        self._note("unsubscription", now, topic)
+
+    def flush(self, token: int, timeout_s: float, now: float) -> None:
+        self._note("flush", now, token)
+
+    def publish(self, batch: Sequence[tuple[str, bytes, float]], now: float) -> None:
+        for _, payload, _ in batch:
             self.outbox.publish(payload)
 
     def leave(self, now: float) -> None:

@@ -134,21 +134,20 @@ class _Printer:
         from zmqgossip.runtime.report import PLAIN_TOPIC, seconds
         from zmqgossip.runtime.words import printable
 
-        message = seen.message
-        if not matches(self._tokens, message.topic):
+        if not matches(self._tokens, seen.topic):
             return
         if self._left is not None:
             self._left -= 1
         if self._as_json:
             facts: dict[str, Any] = {"code": seen.code, "origin": str(seen.origin), "number": seen.number}
-            facts |= {"from": self._shown, "topic": message.topic, "size": len(message.payload)}
+            facts |= {"from": self._shown, "topic": seen.topic, "size": len(seen.payload)}
             if self._payload:
-                facts["payload"] = message.payload.decode("utf-8", errors="backslashreplace")
-            self._object("message", message.sent_at, **facts)
+                facts["payload"] = seen.payload.decode("utf-8", errors="backslashreplace")
+            self._object("message", seen.sent_at, **facts)
             return
-        fields = f"<{seen.code}> <{seen.origin.port}> <{seconds(message.sent_at)}> <{seen.number}>"
-        text = "" if message.topic == PLAIN_TOPIC else f" {printable(message.topic)}: "
-        text += printable(message.payload.decode("utf-8", errors="replace")) if text else ""
+        fields = f"<{seen.code}> <{seen.origin.port}> <{seconds(seen.sent_at)}> <{seen.number}>"
+        text = "" if seen.topic == PLAIN_TOPIC else f" {printable(seen.topic)}: "
+        text += printable(seen.payload.decode("utf-8", errors="replace")) if text else ""
         print(f"{fields} from {self._shown} origin {seen.origin}{text}", flush=True)
 
     def _heard(self, heard: Heard) -> None:

@@ -63,16 +63,15 @@ def pub(
 
 
 def check_topic(topic: str) -> None:
-    """Raises ConfigError or Misuse for a topic that no message should have."""
+    """Raises Misuse for a topic that no message can have."""
     from zmqgossip.cli.errors import Misuse
-    from zmqgossip.core.messages import TEXT_MAX
-    from zmqgossip.core.topics import parse_topic
+    from zmqgossip.core import topics
+    from zmqgossip.core.errors import InvalidTopic
 
-    parse_topic(topic)
-    if len(topic) > TEXT_MAX:
-        raise Misuse(f"topic {topic[:20]!r}... has {len(topic)} characters, at most {TEXT_MAX} fit; choose a shorter one")
-    if any("\ud800" <= char <= "\udfff" for char in topic):  # how Python shows bytes of the command line that are not UTF-8
-        raise Misuse(f"topic {topic!r} is not UTF-8; write it in UTF-8")
+    try:
+        topics.check_topic(topic)
+    except InvalidTopic as error:  # half a surrogate pair is how Python shows bytes of the command line that are not UTF-8
+        raise Misuse(str(error)) from None
 
 
 class _Publisher:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zmqgossip.core.codes import Evidence
 from zmqgossip.core.events import NeighbourReported
 from zmqgossip.core.members import Members
-from zmqgossip.core.messages import Evidence, Report, Verdict
+from zmqgossip.core.messages import Report, Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link

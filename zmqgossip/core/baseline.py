@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.gossip_messages import BaselinePart, NotYet, Position, Sync, Synced
 from zmqgossip.core.members import Members
-from zmqgossip.core.messages import BaselinePart, NotYet, Position, Sync, Synced
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route
 from zmqgossip.core.presence import Presence
@@ -57,7 +57,6 @@ class Baseline:
         "_put_off",
         "_silent",
         "_view",
-        "_waiting",
         "complete",
     )
 
@@ -73,7 +72,6 @@ class Baseline:
         self._put_off: dict[int, None] = {}  # links that said NOT_YET
         self._silent: dict[int, None] = {}  # links that said nothing in time; asked again when nobody else is left
         self._given_at: dict[int, float] = {}  # when a link got a baseline from us
-        self._waiting: dict[int, None] = {}  # links that heard NOT_YET from us
         self._alone_since: float | None = None
         self.complete = False
 
@@ -129,7 +127,7 @@ class Baseline:
 
     def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
         """An asked neighbour that goes is replaced, and what it said so far is forgotten."""
-        for table in (self._put_off, self._silent, self._waiting, self._given_at):
+        for table in (self._put_off, self._silent, self._given_at):
             table.pop(link.key, None)
         self._node.timers.cancel((SYNC_DUE, link.key))
         if not self.complete and self._asked in (None, link.key):
@@ -197,19 +195,21 @@ class Baseline:
             self._node.timers.cancel((name, key))
         usable = [one for one in positions if one.origin != me.id and not self._node.is_in_future(one.epoch, now)]
         self._node.counters.add("baseline.streams", len(usable))
-        self._gossip.begin(usable)
-        for key in self._waiting:
-            link = self._view.by_key(key)
-            if link is not None and link.theirs:
-                self._node.ask(key, Synced(link.theirs))
-        self._asked, self._parts, self._waiting, self._put_off, self._silent = None, {}, {}, {}, {}
+        self._gossip.begin(usable, now)
+        for link in self._view.up():
+            self.say_synced(link)
+        self._asked, self._parts, self._put_off, self._silent = None, {}, {}, {}
+
+    def say_synced(self, link: Link) -> None:
+        """A neighbour is told that this peer has its baseline: it may ask for it, and waits for this peer from now on."""
+        if self.complete and link.theirs:
+            self._node.ask(link.key, Synced(link.theirs, self._gossip.streams.root))
 
     # -- giving -----------------------------------------------------------------------------------------------------------
 
-    def on_sync(self, me: PeerRecord, link: Link, route: Route, exchange: int, now: float) -> None:
+    def on_sync(self, link: Link, route: Route, exchange: int, now: float) -> None:
         """A neighbour asks for its baseline. It is a long answer to a short question, so it is not given at any rate."""
         if not self.complete:
-            self._waiting[link.key] = None
             self._node.answer(route, NotYet(), exchange)
             return
         given_at = self._given_at.get(link.key)
@@ -218,7 +218,7 @@ class Baseline:
             return
         self._given_at[link.key] = now
         self._node.counters.add("baseline.given")
-        positions = [*self._gossip.streams.positions(), Position(me.id, me.epoch, self._gossip.number)][-PARTS_MAX * PART_MAX :]
+        positions = self._gossip.streams.positions()[-PARTS_MAX * PART_MAX :]
         parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)]
         for place, part in enumerate(parts):
             self._node.answer(route, BaselinePart(place, len(parts), part), exchange)

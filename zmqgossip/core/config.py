@@ -37,7 +37,6 @@ class ProtocolConfig:
     hello_interval_s: float = _knob(1.0, 0.05, 60, "a HELLO is said again after this, in case the ROUTER dropped it")
     sync_timeout_s: float = _knob(2.0, 0.05, 60, "a neighbour that has not given a baseline by then is passed over")
     sync_alone_s: float = _knob(1.0, 0.0, 60, "who hears from all neighbours that they have no baseline either begins without")
-    sync_held_bytes_max: int = _knob(16_777_216, 0, 2**40, "segments that wait for the baseline; more are dropped and counted")
     redial_min_s: float = _knob(1.0, 0.05, 600, "first back-off after a link that failed")
     redial_max_s: float = _knob(60.0, 0.1, 3600, "last back-off: flaps must not cost more than a probe")
     refill_interval_s: float = _knob(1.0, 0.05, 60, "how often a peer short of neighbours or of news asks its seeds")
@@ -81,14 +80,26 @@ class ProtocolConfig:
     seed_bytes_per_s: int = _knob(1 * MIB, 69_760, 1024 * 1024 * MIB, "a request has at most some hundred bytes; at least one frame fits")
     clients_max: int = _knob(10_000, 1, 10_000_000, "connections whose rates are remembered: 2 MB; whoever is forgotten starts anew")
 
-    message_bytes_max: int = _knob(60_000, 1, 65_000, "payload and topic of one message; a frame holds 64 KiB")
-    segment_bytes_max: int = _knob(65_536, 1024, 65_536, "body of a segment: copies decide the cost beyond")
+    parents: int = _knob(2, 1, 64, "neighbours that push each bucket: with two, the death of one costs no time")
+    hot_segments_per_s: int = _knob(
+        100, 0, 10_000_000, "a bucket that carries more has one parent: a second copy costs more than a rare pull"
+    )
+    hot_bytes_per_s: int = _knob(1 * MIB, 0, 2**40, "the same in bytes")
+    pull_after_s: float = _knob(0.05, 0.001, 60, "what is missing may be on its way: a stream that moves is not pulled")
+    pull_timeout_s: float = _knob(1.0, 0.01, 60, "a neighbour that has not given what it has by then is passed over")
+    pull_bytes_max: int = _knob(1 * MIB, 1, 2**40, "one answer to a pull; the next is asked for at once")
+    pipe_segments: int = _knob(300, 2, 1_000_000, "what the pipe to a neighbour holds, half of it for all that publish together")
+    kept_bytes_max: int = _knob(64 * MIB, 1024, 2**40, "segments kept for neighbours that lack them")
+    beyond_bytes_max: int = _knob(32 * MIB, 1024, 2**40, "segments that wait for an earlier one: as much as the windows of all publishers")
+    ahead_max: int = _knob(65_536, 1, 10_000_000, "numbers beyond a gap that are taken: what is further is pulled later")
+    slow_after_s: float = _knob(5.0, 0.1, 600, "nobody waits longer than this for one neighbour, or for one application, that is slow")
+    message_bytes_max: int = _knob(65_536, 1, 65_536, "payload of one message: it fits a segment")
+    segment_bytes_max: int = _knob(65_536, 1024, 65_536, "messages that share a segment: copies decide the cost beyond")
     members_max: int = _knob(100_000, 10, 10_000_000, "entries of a table of members, the living and the dead")
     tombstones_max: int = _knob(10_000, 1, 10_000_000, "dead and left entries kept, so that old news does not revive them")
     tombstone_s: float = _knob(86_400.0, 1.0, 10_000_000, "how long a dead or left entry is kept")
     hops_max: int = _knob(64, 2, 255, "a segment is not passed on further: a random graph of a million peers is a dozen hops wide")
     streams_max: int = _knob(10_000, 1, 10_000_000, "streams whose numbers are remembered")
-    ranges_max: int = _knob(1_024, 2, 1_000_000, "islands of numbers beyond a gap, a stream")
     epoch_ahead_max_s: float = _knob(86_400.0, 1.0, 10_000_000, "a start time further in the future is a lie or a broken clock")
 
     advertise_networks: tuple[str, ...] = ()
@@ -138,6 +149,7 @@ LAN = replace(
     link_timeout_s=2.0,
     hello_interval_s=0.5,
     sync_timeout_s=1.0,
+    pull_timeout_s=0.5,
     refill_interval_s=0.5,
     redial_min_s=0.5,
     redial_max_s=10.0,

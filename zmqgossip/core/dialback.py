@@ -15,8 +15,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from zmqgossip.core.codes import Why
 from zmqgossip.core.line import Line
-from zmqgossip.core.messages import NotListed, Register, Why
+from zmqgossip.core.messages import NotListed, Register
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Route
 from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, is_loopback

@@ -17,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import islice
 
+from zmqgossip.core.codes import TEXT_MAX, Body, Status
 from zmqgossip.core.errors import InvalidTimeout, PayloadTooLarge
 from zmqgossip.core.members import Members
-from zmqgossip.core.messages import TEXT_MAX, Answer, Body, Direct as DirectMessage, Status, WrongCluster, WrongVersion
+from zmqgossip.core.messages import Answer, Direct as DirectMessage, WrongCluster, WrongVersion
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Answered, Outcome, Question, Route
 from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState, Whom, is_vouched

@@ -1,155 +1,341 @@
 """Gossip: publish, receive, deliver, forward.
 
-The intuition is a flood with a memory. A segment seen for the first time is given to the user and published again for one's own
-neighbours; a known one is counted and dropped. ZeroMQ's XPUB also hands a forwarded segment back to the neighbour that brought
-it: that copy is one of the duplicates counted. Bodies are not looked into, but for membership. Before this node has its baseline,
-segments are passed on and kept.
+A segment seen for the first time is published again for one's own neighbours, and given to the user in its turn; a known one is counted
+and may cost its bringer the subscription (`trees`). What is missing is pulled (`repair`), what is under way is bounded
+(`publisher`, by `marks`), and what neighbours have stands in their digests (`digests`). Bodies are not looked into, but for membership.
+Before this node has its baseline, segments are passed on and wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zmqgossip.core.errors import InvalidTopic, PayloadTooLarge, WireError
-from zmqgossip.core.messages import TEXT_MAX, Message, Messages, Notice, Position
+from zmqgossip.core.digests import Digests
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.events import MessagesLost
+from zmqgossip.core.gossip_messages import Entry, Notice, Position, Pulled
+from zmqgossip.core.marks import Marks
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Segment
-from zmqgossip.core.streams import Streams
-from zmqgossip.core.topics import ONE, REST
+from zmqgossip.core.patience import Patience
+from zmqgossip.core.publisher import Living, Publication, Publisher
+from zmqgossip.core.repair import Repair, is_needed
+from zmqgossip.core.streams import Stream, Streams, Theirs
+from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
-from zmqgossip.core.view import Link
+from zmqgossip.core.view import Link, View
+from zmqgossip.core.walks import Walks
 from zmqgossip.core.wire import (
+    FLAG_FLUSH,
+    FLAG_MARK,
     FLAG_MEMBERSHIP,
+    GOSSIP_TOPIC_BYTES,
+    TOPIC_GOSSIP,
     decode_notices,
-    encode_messages,
     encode_notices,
-    message_bytes,
     propagated,
 )
 
-ENVELOPE_BYTES = 128
-"""Room in a segment's body for what is not messages: host, port, first count and array headers."""
+EPOCH_DUE = "epoch due"
+EPOCH_ENDS_S = 2.0
+"""How long the stream of an earlier life is still taken: what is under way when a process is started again."""
 
 
 class Gossip:
-    """One peer's part in the spreading of gossip.
+    """One peer's part in the spreading of gossip."""
 
-    Attributes:
-        number: of the last segment published; msg_count of the last message is `message_count`.
-    """
+    __slots__ = (
+        "_living", "_node", "_topics", "_view", "digests", "marks", "patience", "publisher", "repair", "streams", "trees", "walks",
+    )  # fmt: skip
 
-    __slots__ = ("_begun", "_held", "_held_bytes", "_node", "message_count", "number", "streams")
-
-    def __init__(self, node: Node) -> None:
+    def __init__(self, me: PeerRecord, node: Node, view: View, living: Living) -> None:
         self._node = node
-        self.streams = Streams(node.config.streams_max, node.config.ranges_max)
-        self.number = 0
-        self.message_count = 0
-        self._begun = False
-        self._held: list[Segment] = []  # until the baseline says from where on they are delivered
-        self._held_bytes = 0
+        self._view = view
+        self._living = living
+        self._topics: dict[bytes, None] = {}  # gossip topics that somebody has subscribed to here
+        self.streams = Streams(node.config.streams_max, node.config.kept_bytes_max)
+        self.publisher = Publisher(me, node, self.streams)
+        self.digests = Digests(node, view, self.streams)
+        self.trees = Trees(me.id, node, view)
+        self.marks = Marks(me.id, me.epoch, node, view, self.streams, self.digests)
+        self.repair = Repair(node, view, self.streams, self.trees)
+        self.patience = Patience(node, view, self.streams, self.marks, self.repair)
+        self.walks = Walks(node, self.streams)
 
-    def begin(self, positions: Sequence[Position]) -> None:
-        """The baseline is whole: what came before it is let go, what came after it is delivered."""
-        self._begun = True
-        self.streams.begin(positions)
-        start = {(one.origin, one.epoch): one.contiguous for one in positions}
-        held, self._held, self._held_bytes = self._held, [], 0
-        for segment in held:
-            header = segment.header
-            if header.number > start.get((header.origin, header.epoch), 0):
-                self._deliver(segment)
-            else:
-                self._node.counters.add("baseline.covered")
+    @property
+    def number(self) -> int:
+        """Of the last segment published."""
+        return self.publisher.number
 
-    def publish(self, me: PeerRecord, batch: Sequence[tuple[str, bytes]], now: float) -> None:
-        """Publishes application messages, as few segments as hold them.
+    # -- publishing -------------------------------------------------------------------------------------------------------
 
-        Raises PayloadTooLarge and InvalidTopic before any of them goes out.
-        """
-        config = self._node.config
-        room = config.segment_bytes_max - ENVELOPE_BYTES
-        for topic, _ in batch:
-            _check_topic(topic)
-        messages = [Message(self._node.wall(now), topic, payload) for topic, payload in batch]
-        sizes = [message_bytes(message) for message in messages]
-        for size in sizes:
-            if size > min(room, config.message_bytes_max):
-                raise PayloadTooLarge(size, min(room, config.message_bytes_max))
-        start, used = 0, 0
-        for place, size in enumerate(sizes):
-            if used + size > room:
-                self._publish_messages(me, messages[start:place])
-                start, used = place, 0
-            used += size
-        if start < len(messages):
-            self._publish_messages(me, messages[start:])
+    def publish(self, me: PeerRecord, batch: Sequence[Publication], now: float) -> None:
+        """Publishes messages that were checked before, as soon as the window has room for them."""
+        self.publisher.give(batch)
+        self.pump(me, now)
 
-    def _publish_messages(self, me: PeerRecord, messages: list[Message]) -> None:
-        body = encode_messages(Messages(me.host, me.port, self.message_count + 1, messages))
-        self.message_count += len(messages)
-        frame = self._segment(me, len(messages), 0, body)
-        self._node.counters.add("published.messages", len(messages))
-        self._node.outbox.deliver(Segment(frame, self._node.codec.decode_segment(frame), None))
+    def flush(self, me: PeerRecord, token: int, timeout_s: float, now: float) -> None:
+        self.publisher.flush(token, timeout_s, now)
+        self.pump(me, now)
+        self.publisher.look_at_flushes(self._living, now)
 
-    def announce(self, me: PeerRecord, record: PeerRecord, state: PeerState) -> None:
+    def flush_due(self, me: PeerRecord, now: float) -> None:
+        self.publisher.look_at_flushes(self._living, now)
+        self.pump(me, now)
+
+    def announce(self, me: PeerRecord, record: PeerRecord, state: PeerState, now: float) -> None:
         """Publishes a membership change: one's own coming and going, or that somebody died."""
-        self._segment(me, 0, FLAG_MEMBERSHIP, encode_notices([Notice(record, state, self.number + 1)]))
+        self._out(self.publisher.notices(me, encode_notices([Notice(record, state, self.number + 1)])), now)
 
-    def _segment(self, me: PeerRecord, count: int, flags: int, body: bytes) -> bytes:
-        self.number += 1
-        frame = self._node.codec.encode_segment(me.id, me.epoch, self.number, count, flags, body)
-        self._node.outbox.publish(frame)
-        self._node.counters.add("published.segments")
-        return frame
+    def pump(self, me: PeerRecord, now: float) -> None:
+        """Everything goes out that may."""
+        while (segment := self.publisher.next_segment(me, now)) is not None:
+            self._out(segment, now)
 
-    def receive(self, me: PeerRecord, link: Link, frame: bytes, now: float) -> tuple[PeerId, list[Notice]]:
-        """Takes a gossip frame that `link` brought. New: forwarded, and delivered; its origin and the notices in it
-        are returned.
+    def _out(self, segment: Segment, now: float) -> None:
+        """A segment of one's own is treated as any other: it is behind this node, kept, and told of."""
+        stream, header = self.publisher.stream, segment.header
+        self.streams.add(stream, segment)
+        stream.messages = header.first + header.message_count - 1
+        stream.active_at = now
+        self.digests.touch(stream, now)
+        if header.message_count:
+            self._node.outbox.deliver(segment)
+        if header.flags & FLAG_MARK:
+            self.marks.came(stream, header.number, None, now, flush=bool(header.flags & FLAG_FLUSH))
+            self.patience.begin(now)
+            self._settle(stream, now)
+
+    # -- receiving --------------------------------------------------------------------------------------------------------
+
+    def receive(self, me: PeerRecord, link: Link, frame: bytes, now: float, *, pulled: bool = False) -> tuple[PeerId, Sequence[Notice]]:
+        """Takes a segment that `link` brought. New: forwarded, and delivered in its turn; its origin and the notices in it are returned.
 
         Raises WireError for a frame that is refused.
         """
-        node = self._node
+        node, streams = self._node, self.streams
         header = node.codec.decode_segment(frame)
-        if header.origin == me.id:
-            node.counters.add("duplicates.own")
-            return header.origin, []
-        if node.is_in_future(header.epoch, now):
-            raise WireError("epoch", "starts in the future")
-        if self.streams.has(header.origin, header.epoch, header.number):
-            node.counters.add("duplicates.known")
-            return header.origin, []
-        notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else []
-        self.streams.of(header.origin, header.epoch).add(header.number)
-        if header.hops < node.config.hops_max:
-            node.outbox.publish(propagated(frame, header.hops))
-            node.counters.add("forwarded.segments")
+        origin, number = header.origin, header.number
+        stream = streams.get(origin, header.epoch)
+        if stream is not None and number in stream:
+            self._known(link, stream, pulled, now)
+            return origin, ()
+        if stream is None or not self._fits(stream, number, len(frame)):
+            if stream is None:
+                stream = self._new_stream(me, origin, header.epoch, now)
+            if stream is None or not self._fits(stream, number, len(frame)):
+                return origin, ()
+        notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else ()
+        if stream.settled:
+            streams.unsettle(stream)
+        segment = Segment(frame, header, (link.peer.id, link.peer.endpoint))
+        if not pulled:
+            self.trees.came_first(link, stream, header.hops, len(frame), now)
+        self._forward(stream, segment, pulled)
+        self._deliver(stream, streams.add(stream, segment))
+        self.digests.touch(stream, now)
+        if header.flags & FLAG_MARK:
+            self.marks.came(stream, number, link, now, flush=bool(header.flags & FLAG_FLUSH))
+            self.patience.begin(now)
+        if stream.marks:
+            self._settle(stream, now)
+        if stream.beyond and stream.begun:
+            self.repair.look(stream, now)
+        return origin, notices
+
+    def _known(self, link: Link, stream: Stream, pulled: bool, now: float) -> None:
+        if pulled:
+            self._node.counters.add("duplicates.pulled")
         else:
-            node.counters.add("dropped.hops")
-        if header.message_count and not header.flags & FLAG_MEMBERSHIP:
-            segment = Segment(frame, header, (link.peer.id, link.peer.endpoint))
-            if self._begun:
-                self._deliver(segment)
-            else:
-                self._hold(segment)
-        return header.origin, notices
+            self.trees.came_again(link, stream, now)
 
-    def _deliver(self, segment: Segment) -> None:
-        self._node.counters.add("received.messages", segment.header.message_count)
-        self._node.outbox.deliver(segment)
+    def _new_stream(self, me: PeerRecord, origin: PeerId, epoch: int, now: float) -> Stream | None:
+        """The stream of a life that was not heard of so far; None if it is refused."""
+        if origin == me.id:  # of an earlier life, or by somebody who takes this one's name
+            self._node.counters.add("dropped.own_id")
+            return None
+        if self._node.is_in_future(epoch, now):
+            raise WireError("epoch", "starts in the future")
+        if epoch < self.streams.newest_epoch(origin):
+            self._node.counters.add("dropped.old_epoch")
+            return None
+        stream = self.streams.of(origin, epoch)
+        for older in self.streams.older(origin, epoch):
+            older.ending_at = now + EPOCH_ENDS_S
+            self._node.timers.set((EPOCH_DUE, 0), now + EPOCH_ENDS_S)
+        return stream
 
-    def _hold(self, segment: Segment) -> None:
-        if self._held_bytes + len(segment.frame) > self._node.config.sync_held_bytes_max:
-            self._node.counters.add("dropped.before_baseline")
+    def _fits(self, stream: Stream, number: int, size: int) -> bool:
+        """Whether a segment may wait for those before it. What may not is neither passed on nor remembered: it can be pulled later."""
+        if stream.begun and number == stream.contiguous + 1:
+            return True
+        config = self._node.config
+        if stream.begun and number > stream.contiguous + config.ahead_max:
+            self._node.counters.add("dropped.too_far_ahead")
+            return False
+        if self.streams.beyond_bytes + size > config.beyond_bytes_max:
+            self._node.counters.add("dropped.no_room_beyond_gap" if stream.begun else "dropped.before_baseline")
+            return False
+        return True
+
+    def _forward(self, stream: Stream, segment: Segment, pulled: bool) -> None:
+        header, counters = segment.header, self._node.counters
+        if not self._is_subscribed(stream.bucket):
             return
-        self._held_bytes += len(segment.frame)
-        self._held.append(segment)
+        if header.hops >= self._node.config.hops_max:
+            counters.add("dropped.hops")
+        elif not pulled or is_needed(stream, segment, list(self._view.synced())):
+            self._node.outbox.publish(propagated(segment.frame))
+            counters.add("forwarded.segments")
 
+    def _deliver(self, stream: Stream, segments: Sequence[Segment]) -> None:
+        """Gives to the user what is in order, and names what was given up before it."""
+        for segment in segments:
+            header = segment.header
+            if header.first > stream.messages + 1:
+                self._lost(stream, header.first - 1)
+            stream.messages = max(stream.messages, header.first + header.message_count - 1)
+            if header.message_count and not header.flags & FLAG_MEMBERSHIP:
+                self._node.counters.add("received.messages", header.message_count)
+                self._node.outbox.deliver(segment)
 
-def _check_topic(topic: str) -> None:
-    if len(topic) > TEXT_MAX:
-        raise InvalidTopic(topic, f"it has {len(topic)} characters, at most {TEXT_MAX} fit")
-    if "" in topic.split(".") or any(char in topic for char in (ONE, REST)):
-        raise InvalidTopic(topic, "its tokens stand between dots, none is empty, and '*' and '>' are for patterns")
-    if any("\ud800" <= char <= "\udfff" for char in topic):
-        raise InvalidTopic(topic, "it has half a surrogate pair, which UTF-8 cannot write")
+    def _lost(self, stream: Stream, last: int) -> None:
+        first = stream.messages + 1
+        stream.messages = last
+        self._node.counters.add("lost.messages", last - first + 1)
+        self._node.outbox.event(MessagesLost(stream.origin, stream.epoch, first, last, "no neighbour keeps them any more"))
+
+    def _settle(self, stream: Stream, now: float) -> None:
+        """Marks may be done; of one's own stream that gives the window room."""
+        if self.marks.settle(stream, now) and stream is self.publisher.stream:
+            self.publisher.acknowledged(now)
+
+    # -- where hearing begins ---------------------------------------------------------------------------------------------
+
+    def begin(self, positions: Sequence[Position], now: float) -> None:
+        """The baseline is whole: what came before it is let go, what came after it is delivered."""
+        self.streams.begin(positions)
+        for stream in self.streams.all():
+            if stream is not self.publisher.stream:
+                self._deliver(stream, self.streams.advance(stream))
+                self.digests.touch(stream, now)
+                self.repair.look(stream, now)
+
+    # -- what neighbours say ----------------------------------------------------------------------------------------------
+
+    def on_digest(self, me: PeerRecord, link: Link, entries: Sequence[Entry], now: float) -> None:
+        """How unsettled streams are at a neighbour."""
+        if not self.streams.begun:
+            self._node.counters.add("dropped.digest_before_baseline")
+            return
+        for entry in entries:
+            stream = self.streams.get(entry.origin, entry.epoch) or self._new_stream(me, entry.origin, entry.epoch, now)
+            if stream is not None:
+                self._on_entry(link, stream, entry, now)
+        self.patience.heard(link)
+        self.publisher.look_at_flushes(self._living, now)
+        self.pump(me, now)
+
+    def _on_entry(self, link: Link, stream: Stream, entry: Entry, now: float) -> None:
+        if stream.settled:
+            if entry.contiguous == stream.contiguous:
+                return  # it is late with what is settled here
+            self.digests.touch(stream, now)
+        before = stream.theirs.get(link.key)
+        stream.theirs[link.key] = Theirs(entry.contiguous, entry.done, entry.hops, dict(entry.marks))
+        if entry.contiguous < stream.contiguous and before is None:
+            self.digests.touch(stream, now)  # it may not know yet what it lacks
+        if stream.marks:
+            self.marks.heard(link, stream, entry)
+            self._settle(stream, now)
+        if entry.contiguous > stream.contiguous:
+            self.repair.look(stream, now)
+        elif entry.contiguous == stream.contiguous and self.trees.said_hops(link, stream, entry.hops):
+            self.repair.ask_how(link, [stream])
+
+    def on_positions(self, me: PeerRecord, link: Link, positions: Sequence[Position], now: float) -> None:
+        """How far settled streams are at a neighbour, which has some otherwise."""
+        for one in positions:
+            stream = self.streams.get(one.origin, one.epoch) or self._new_stream(me, one.origin, one.epoch, now)
+            if stream is None or stream.contiguous == one.contiguous or stream is self.publisher.stream:
+                continue
+            self.digests.touch(stream, now)
+            stream.theirs[link.key] = Theirs(one.contiguous, 0, 0, {})
+            self.repair.look(stream, now)
+
+    def pulled(self, me: PeerRecord, link: Link, body: Pulled, exchange: int, now: float) -> None:
+        """The end of what a neighbour gave."""
+        self._jump(self.repair.came(link, body, exchange, now), now)
+
+    def pull_due(self, me: PeerRecord, now: float) -> None:
+        self._jump(self.repair.due(now), now)
+
+    def _jump(self, jumps: Sequence[tuple[Stream, int]], now: float) -> None:
+        """Nobody keeps what is next in these streams: they go on where somebody does."""
+        for stream, number in jumps:
+            ends = [gone.messages for gone in stream.gone.values() if gone.contiguous == number - 1]
+            stream.gone.clear()
+            released = self.streams.jump(stream, number)
+            self._node.counters.add("streams.jumped")
+            if not released and ends and max(ends) > stream.messages:
+                self._lost(stream, max(ends))
+            self._deliver(stream, released)
+            self.digests.touch(stream, now)
+            self._settle(stream, now)
+            self.repair.look(stream, now)
+
+    # -- links and lives --------------------------------------------------------------------------------------------------
+
+    def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
+        """Nobody waits for a link that is gone, and what it pushed comes from another."""
+        own = self.publisher.stream
+        done = own.done
+        self.marks.link_lost(link, now)
+        if own.done > done:
+            self.publisher.acknowledged(now)
+        self.repair.link_lost(link, now)
+        self.walks.link_lost(link)
+        for neighbour, bucket in self.trees.link_lost(link, now):
+            self.repair.ask_how(neighbour, self.streams.in_bucket(bucket))
+        self.pump(me, now)
+
+    def hold(self, now: float) -> None:
+        self.marks.hold(now)
+
+    def release(self, now: float) -> None:
+        self.marks.release(now)
+
+    def end_epochs(self, now: float) -> None:
+        """Streams of earlier lives come to an end: what waits is delivered, what is missing in between is lost by name."""
+        waiting = [stream for stream in self.streams.all() if stream.ending_at is not None]
+        for stream in waiting:
+            if stream.ending_at is None or stream.ending_at > now:
+                continue
+            while stream.beyond and stream.begun:
+                self._deliver(stream, self.streams.jump(stream, min(stream.beyond)))
+            self.digests.forget(stream)
+            self.repair.forget(stream)
+            self.streams.drop(stream)
+        later = [stream.ending_at for stream in waiting if stream.ending_at is not None and stream.ending_at > now]
+        if later:
+            self._node.timers.set((EPOCH_DUE, 0), min(later))
+
+    # -- who listens here -------------------------------------------------------------------------------------------------
+
+    def on_topic(self, topic: bytes, *, wanted: bool) -> None:
+        """A topic of gossip has its first subscriber at the XPUB, or none any more."""
+        if TOPIC_GOSSIP.startswith(topic[:1]):
+            if wanted:
+                self._topics[topic] = None
+            else:
+                self._topics.pop(topic, None)
+
+    def _is_subscribed(self, bucket: int) -> bool:
+        """Whether anybody takes that bucket: otherwise a copy of each segment would be made for nobody."""
+        topics = self._topics
+        if b"E" in topics or b"" in topics:
+            return True
+        prefix = bytes((69, bucket >> 4, bucket & 15))
+        if prefix in topics or prefix[:2] in topics:
+            return True
+        return any(len(topic) > GOSSIP_TOPIC_BYTES and topic.startswith(prefix) for topic in topics)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zmqgossip.core.codes import Evidence
 from zmqgossip.core.config import KNOCK_DELAYS_S, KNOCK_SERIES_MAX
 from zmqgossip.core.events import ProbeMissed, ReplyReceived
-from zmqgossip.core.messages import Evidence, Probe, Reply
+from zmqgossip.core.messages import Probe, Reply
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock
 from zmqgossip.core.types import PeerRecord
@@ -52,7 +53,7 @@ class Liveness:
 
     # -- the base rule ----------------------------------------------------------------------------------------------------
 
-    def probe(self, me: PeerRecord, link: Link, due: float, now: float) -> Evidence | None:
+    def probe(self, me: PeerRecord, link: Link, settled: int, due: float, now: float) -> Evidence | None:
         """Sends the 1122 that was due, and sets the next on the same beat. MISSES when an unconnected link had its last chance."""
         node, config = self._node, self._node.config
         following = due + config.liveness_interval_s
@@ -62,7 +63,7 @@ class Liveness:
             return self._miss(link) if now - lost_at > config.reply_timeout_s else None
         link.probe = node.nonce()
         link.probe_at = now
-        node.ask(link.key, Probe(node.wall(now), me.port, link.theirs, link.probe))
+        node.ask(link.key, Probe(node.wall(now), me.port, link.theirs, link.probe, settled))
         node.timers.set((REPLY_DUE, link.key), now + config.reply_timeout_s)
         node.counters.add("probes.sent")
         return None

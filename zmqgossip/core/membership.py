@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from zmqgossip.core.accusations import Accusations
 from zmqgossip.core.baseline import Baseline
+from zmqgossip.core.codes import Evidence
 from zmqgossip.core.events import Ready, Refuted, VerdictHeard
 from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.members import Members
-from zmqgossip.core.messages import Evidence, Notice, Verdict
+from zmqgossip.core.messages import Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.overlay import LEAVING_DUE, Overlay
 from zmqgossip.core.presence import Presence
@@ -68,6 +70,7 @@ class Membership:
 
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
+        self.baseline.say_synced(link)
         self.baseline.link_came_up(self.me, link, now)
         self.check_ready(now)
         if self.me.ready and not self.announced:
@@ -87,7 +90,7 @@ class Membership:
         if self._overlay.stopped:
             return
         self.announced = self._view.up_count > 0  # said to nobody, it must be said again when a link comes up
-        self._gossip.announce(self.me, self.me, PeerState.ALIVE)
+        self._gossip.announce(self.me, self.me, PeerState.ALIVE, now)
         self._presence.renew_all(self.me, self._view.up_count, now)
 
     def refute(self, epoch: int, revision: int, now: float) -> None:
@@ -138,7 +141,7 @@ class Membership:
             return
         self._challenged_at = now
         self._node.counters.add("challenges.sent")
-        self._gossip.announce(self.me, record, PeerState.SUSPECT)
+        self._gossip.announce(self.me, record, PeerState.SUSPECT, now)
 
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""
@@ -214,6 +217,7 @@ class Membership:
     def link_ended(self, link: Link, now: float) -> None:
         """What others kept of a link that was given up."""
         self._liveness.forget(link)
+        self._gossip.link_lost(self.me, link, now)
         self.baseline.link_lost(self.me, link, now)
         self.check_ready(now)
 
@@ -230,14 +234,14 @@ class Membership:
         if report is not None:
             self._presence.tell_all(report, now)
         if evidence is not Evidence.MISSES:
-            self._gossip.announce(self.me, link.peer, PeerState.DEAD)
+            self._gossip.announce(self.me, link.peer, PeerState.DEAD, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)
 
     def on_verdict(self, seed: Endpoint, body: Verdict, now: float) -> None:
         """A seed has decided on a report."""
         dead = self._accusations.on_verdict(body, now)
         if dead is not None:
-            self._gossip.announce(self.me, dead, PeerState.DEAD)
+            self._gossip.announce(self.me, dead, PeerState.DEAD, now)
         if body.state is not PeerState.SUSPECT:
             self._node.outbox.event(VerdictHeard(seed, body.target, body.state))
 
@@ -248,4 +252,4 @@ class Membership:
             return
         dead = self._accusations.due(key, now)
         if dead is not None:
-            self._gossip.announce(self.me, dead, PeerState.DEAD)
+            self._gossip.announce(self.me, dead, PeerState.DEAD, now)

@@ -1,4 +1,6 @@
-"""What nodes say to one another: one class a message code, and the one table of all codes.
+"""What nodes say to one another: one class a message code, and the table of all bodies.
+
+The codes themselves stand in `codes`, what is said of gossip in `gossip_messages`.
 
 A class is the body of its frame, in the order of its fields. `wire` turns it into bytes. Later minor versions append fields
 with defaults and codes; what a decoder does not know it ignores.
@@ -6,85 +8,34 @@ with defaults and codes; what a decoder does not know it ignores.
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from zmqgossip.core.codes import (
+    Body,
+    Code,
+    Evidence,
+    Nonce,
+    Status,
+    Text,
+    Why,
+)
+from zmqgossip.core.gossip_messages import (
+    Ask,
+    BaselinePart,
+    Digest,
+    NotYet,
+    Pull,
+    Pulled,
+    Sync,
+    Synced,
+    Walk,
+    Walked,
+)
 from zmqgossip.core.types import Count, Host, Member, PeerId, PeerRecord, PeerState, Port, Timestamp
 
-
-class Code(IntEnum):
-    """All message codes. The four of the base protocol keep their numbers; the others fill the family around them."""
-
-    REGISTER = 1100
-    REGISTERED = 1101
-    LIST = 1102
-    LISTED = 1103
-    PRESENCE = 1104
-    PRESENT = 1105
-    UNKNOWN_PEER = 1106
-    NOT_LISTED = 1107
-    REPORT = 1108
-    VERDICT = 1109
-    LEAVE = 1110
-    LEAVE_HEARD = 1111
-    HELLO = 1120
-    WELCOME = 1121
-    PROBE = 1122
-    REFUSED = 1123
-    UNKNOWN_LINK = 1124
-    BYE = 1125
-    LINK_UP = 1126
-    CHECK = 1127
-    CHECKED = 1128
-    SYNC = 1129
-    BASELINE = 1130
-    NOT_YET = 1131
-    SYNCED = 1132
-    GOSSIP = 1133
-    DIRECT = 1140
-    ANSWER = 1141
-    REPLY = 1144
-    PROPAGATED = 1155
-    WRONG_CLUSTER = 1190
-    WRONG_VERSION = 1191
-
-
-class Why(IntEnum):
-    """Why a seed does not list, or a peer does not link."""
-
-    FULL = 1
-    NOT_ME = 2
-    TOMBSTONE = 3
-    UNREACHABLE = 4
-    ADDRESS = 5
-    EPOCH = 6
-    BUSY = 7
-
-
-class Evidence(IntEnum):
-    """What a dead report rests on."""
-
-    MISSES = 1
-    REFUSED = 2
-    REPLACED = 3  # somebody else answers at its address
-
-
-class Status(IntEnum):
-    """How a direct message ended at the peer that it was meant for."""
-
-    HEARD = 1  # taken for delivery; nothing more was wanted
-    ANSWERED = 2
-    BUSY = 3  # as many are waiting there as it keeps
-    FAILED = 4  # nobody takes it, or who took it failed
-    NOT_ME = 5  # somebody else lives here
-
-
-Nonce = Annotated[bytes, Meta(min_length=8, max_length=8)]
-TEXT_MAX = 200
-Text = Annotated[str, Meta(max_length=TEXT_MAX)]
 Members = Annotated[list[Member], Meta(max_length=1024)]
 Records = Annotated[list[PeerRecord], Meta(max_length=1024)]
 
@@ -111,12 +62,6 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     def fits(self, issuer: PeerId, issuer_epoch: int, holder: PeerId) -> bool:
         """Whether it is that life's, for that holder. Nobody gives one to itself."""
         return issuer != holder and (self.issuer, self.issuer_epoch, self.holder) == (issuer, issuer_epoch, holder)
-
-
-class Body(msgspec.Struct, frozen=True, array_like=True):
-    """The root of all bodies that travel between a DEALER and a ROUTER, or on a topic of one link."""
-
-    code: ClassVar[Code]
 
 
 # -- peers and seeds ------------------------------------------------------------------------------------------------------
@@ -286,13 +231,17 @@ class LinkUp(Body, frozen=True, array_like=True):
 
 
 class Probe(Body, frozen=True, array_like=True):
-    """`<1122> <timestamp> <port>`; `link` is the receiver's nonce, `probe` comes back with the reply."""
+    """`<1122> <timestamp> <port>`; `link` is the receiver's nonce, `probe` comes back with the reply.
+
+    `settled` stands for all streams that are settled at the sender.
+    """
 
     code = Code.PROBE
     timestamp: Timestamp
     port: Port
     link: Nonce
     probe: Nonce
+    settled: Count = 0
 
 
 class Reply(Body, frozen=True, array_like=True):
@@ -303,6 +252,7 @@ class Reply(Body, frozen=True, array_like=True):
     sender_port: Port
     own_port: Port
     probe: Nonce
+    settled: Count = 0
 
 
 class Direct(Body, frozen=True, array_like=True):
@@ -342,43 +292,6 @@ class Checked(Body, frozen=True, array_like=True):
     mine: bool
 
 
-class Position(msgspec.Struct, frozen=True, array_like=True):
-    """How far one stream is at a node: every number up to `contiguous` is behind it."""
-
-    origin: PeerId
-    epoch: Count
-    contiguous: Count
-
-
-class Sync(Body, frozen=True, array_like=True):
-    """A newcomer asks a neighbour where its hearing shall begin. `link` is the receiver's nonce."""
-
-    code = Code.SYNC
-    link: Nonce
-
-
-class BaselinePart(Body, frozen=True, array_like=True):
-    """Part `part`, from 0, of `parts`: how far the streams are at the neighbour. One that is in no part starts at 0."""
-
-    code = Code.BASELINE
-    part: Count
-    parts: Annotated[int, Meta(ge=1)]
-    streams: Annotated[list[Position], Meta(max_length=1024)]
-
-
-class NotYet(Body, frozen=True, array_like=True):
-    """The neighbour has no baseline itself. It says SYNCED when it has."""
-
-    code = Code.NOT_YET
-
-
-class Synced(Body, frozen=True, array_like=True):
-    """Who was told NOT_YET may ask again. `link` is the receiver's nonce."""
-
-    code = Code.SYNCED
-    link: Nonce
-
-
 class WrongCluster(Body, frozen=True, array_like=True):
     """A seed's only answer to a foreign cluster's hash. It says nothing of its own."""
 
@@ -396,34 +309,6 @@ class WrongVersion(Body, frozen=True, array_like=True):
 BODIES: tuple[type[Body], ...] = (
     Register, Registered, NotListed, List, Listed, Presence, Present, UnknownPeer, Report, Verdict, Leave, LeaveHeard,
     Hello, Welcome, Refused, Bye, UnknownLink, LinkUp, Probe, Reply, Direct, Answer, Check, Checked,
-    Sync, BaselinePart, NotYet, Synced, WrongCluster, WrongVersion,
+    Sync, BaselinePart, NotYet, Synced, Digest, Ask, Pull, Pulled, Walk, Walked, WrongCluster, WrongVersion,
 )  # fmt: skip
-"""All bodies of frames between DEALER and ROUTER; GOSSIP and PROPAGATED are segments, below."""
-
-
-# -- gossip ---------------------------------------------------------------------------------------------------------------
-
-
-class Message(msgspec.Struct, frozen=True, array_like=True):
-    """One application message inside a segment: Unix time of its making, topic, payload."""
-
-    sent_at: Timestamp
-    topic: Text
-    payload: bytes
-
-
-class Messages(msgspec.Struct, frozen=True, array_like=True):
-    """The body of a segment of messages. Host and port are the origin's; `first` is the msg_count of the first message, from 1."""
-
-    host: Host
-    port: Port
-    first: Annotated[int, Meta(ge=1)]
-    messages: Annotated[list[Message], Meta(min_length=1)]
-
-
-class Notice(msgspec.Struct, frozen=True, array_like=True):
-    """One membership change as gossip: what the origin holds of `record`. ALIVE and LEFT count only from the record's owner."""
-
-    record: PeerRecord
-    state: PeerState
-    last: Count = 0
+"""All bodies of exchanges; GOSSIP and PROPAGATED are segments."""

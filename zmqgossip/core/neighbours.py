@@ -9,29 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zmqgossip.core import baseline, liveness, overlay
+from zmqgossip.core.codes import Body, Evidence, Why
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import ProbeReceived
 from zmqgossip.core.farewell import Farewell
+from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.gossip_messages import Ask, BaselinePart, Digest, NotYet, Pull, Pulled, Sync, Synced, Walk, Walked
 from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.membership import Membership
 from zmqgossip.core.messages import (
-    BaselinePart,
-    Body,
     Bye,
-    Evidence,
     Hello,
     Leave,
     LeaveHeard,
     LinkUp,
-    NotYet,
     Probe,
     Refused,
     Reply,
-    Sync,
-    Synced,
     UnknownLink,
     Welcome,
-    Why,
     WrongCluster,
     WrongVersion,
 )
@@ -47,10 +43,13 @@ from zmqgossip.core.wire import parse_link_topic
 class Neighbours:
     """One peer's talk with those it is linked with, or is about to be."""
 
-    __slots__ = ("_farewell", "_liveness", "_membership", "_node", "_overlay", "_telling", "_view")
+    __slots__ = ("_farewell", "_gossip", "_liveness", "_membership", "_node", "_overlay", "_telling", "_view")
 
-    def __init__(self, node: Node, view: View, probes: Liveness, links: Overlay, membership: Membership, farewell: Farewell) -> None:
+    def __init__(
+        self, node: Node, view: View, gossip: Gossip, probes: Liveness, links: Overlay, membership: Membership, farewell: Farewell
+    ) -> None:
         self._node = node
+        self._gossip = gossip
         self._view = view
         self._telling = Telling(node)
         self._liveness = probes
@@ -106,7 +105,9 @@ class Neighbours:
             self._node.counters.add("probes.unknown_link")
             return
         self._liveness.heard(link, now)
-        self._node.answer(route, Reply(body.timestamp, body.port, self._membership.me.port, body.probe), exchange)
+        self._gossip.walks.compare(link, body.settled, now)
+        root = self._gossip.streams.root
+        self._node.answer(route, Reply(body.timestamp, body.port, self._membership.me.port, body.probe, root), exchange)
         seen = ProbeReceived(link.peer.endpoint, body.timestamp, body.port)
         self._telling.tell(link.key, str(link.peer), seen, now)  # a neighbour that probes at wire speed must not fill the disk
 
@@ -129,12 +130,30 @@ class Neighbours:
             self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
             return
         self._liveness.heard(link, now)
-        self._membership.baseline.on_sync(self._membership.me, link, route, exchange, now)
+        self._membership.baseline.on_sync(link, route, exchange, now)
 
     def on_synced(self, body: Synced, now: float) -> None:
         link = self._view.by_nonce(body.link)
         if link is not None:
+            link.synced = True
             self._membership.baseline.on_synced(self._membership.me, link, now)
+            self._gossip.walks.compare(link, body.settled, now)
+
+    def on_question(self, body: Pull | Ask | Walk, route: Route, exchange: int, now: float) -> None:
+        """A neighbour wants to know how streams are here, or what it lacks of them."""
+        link = self._view.by_nonce(body.link)
+        if link is None:
+            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
+            return
+        self._liveness.heard(link, now)
+        match body:
+            case Pull():
+                self._gossip.repair.on_pull(body, route, exchange)
+            case Ask():
+                streams = [self._gossip.streams.get(origin, epoch) for origin, epoch in body.streams]
+                self._node.answer(route, Digest([stream.entry for stream in streams if stream is not None]), exchange)
+            case Walk():
+                self._gossip.walks.on_walk(body, route, exchange)
 
     # -- answers at the DEALER of a link -----------------------------------------------------------------------------------
 
@@ -146,6 +165,7 @@ class Neighbours:
         match body:
             case Reply():
                 self._liveness.on_reply(link, body)
+                self._gossip.walks.compare(link, body.settled, now)
             case Welcome():
                 if self._overlay.on_welcome(self._membership.me, link, body, now):
                     self._membership.speaks(body.record, now)
@@ -155,6 +175,14 @@ class Neighbours:
                 self._on_unknown_link(link, body, now)
             case LeaveHeard():
                 self._farewell.heard(link.key)
+            case Digest():
+                self._gossip.patience.answered(link)
+                self._gossip.on_digest(self._membership.me, link, body.entries, now)
+            case Pulled():
+                self._gossip.pulled(self._membership.me, link, body, exchange, now)
+            case Walked():
+                positions = self._gossip.walks.on_walked(link, body)
+                self._gossip.on_positions(self._membership.me, link, positions, now)
             case BaselinePart():
                 self._membership.baseline.on_part(self._membership.me, link, body, exchange, now)
                 self._membership.check_ready(now)
@@ -183,6 +211,13 @@ class Neighbours:
 
     # -- what comes over the SUB of a link, and to the XPUB ----------------------------------------------------------------
 
+    def on_digest(self, link: Link, frame: bytes, now: float) -> None:
+        """A neighbour says how its unsettled streams are. Raises WireError."""
+        body, _ = self._node.codec.decode(frame)
+        if not isinstance(body, Digest):
+            raise WireError("unexpected")
+        self._gossip.on_digest(self._membership.me, link, body.entries, now)
+
     def on_link_up(self, link: Link, frame: bytes, now: float) -> None:
         body, _ = self._node.codec.decode(frame)
         if not isinstance(body, LinkUp):
@@ -208,7 +243,7 @@ class Neighbours:
         me = self._membership.me
         match name:
             case liveness.PROBE:
-                self._membership.judge(link, self._liveness.probe(me, link, due, now), now)
+                self._membership.judge(link, self._liveness.probe(me, link, self._gossip.streams.root, due, now), now)
             case liveness.REPLY_DUE:
                 self._membership.judge(link, self._liveness.reply_due(link), now)
             case liveness.KNOCK_DUE:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+from zmqgossip.core.codes import Body
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import FrameRefused, VersionRefused
-from zmqgossip.core.messages import Body
 from zmqgossip.core.outbox import Outbox, Route
 from zmqgossip.core.timers import Timers
 from zmqgossip.core.wire import MAJOR, MINOR, NONCE_BYTES, Codec

@@ -15,14 +15,16 @@ the dialler. Nobody is called dead here: that is `liveness` and the seeds.
 
 from __future__ import annotations
 
+from zmqgossip.core.codes import Why
 from zmqgossip.core.events import NeighbourDown, NeighbourUp
 from zmqgossip.core.members import Members
-from zmqgossip.core.messages import Bye, Hello, LinkUp, Receipt, Refused, Welcome, Why
+from zmqgossip.core.messages import Bye, Hello, LinkUp, Receipt, Refused, Welcome
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route
+from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, LinkState, View
-from zmqgossip.core.wire import TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
+from zmqgossip.core.wire import TOPIC_DIGEST, link_topic
 
 LINK_DUE = "link due"
 LEAVING_DUE = "leaving due"
@@ -37,12 +39,13 @@ CANDIDATES_MAX = 16
 class Overlay:
     """The links of one peer."""
 
-    __slots__ = ("_failures", "_members", "_node", "_view", "stopped")
+    __slots__ = ("_failures", "_members", "_node", "_trees", "_view", "stopped")
 
-    def __init__(self, node: Node, view: View, members: Members) -> None:
+    def __init__(self, node: Node, view: View, members: Members, trees: Trees) -> None:
         self._node = node
         self._view = view
         self._members = members
+        self._trees = trees
         self._failures: dict[PeerId, tuple[int, float]] = {}  # in a row, and not before when to try again
         self.stopped = False
 
@@ -151,7 +154,7 @@ class Overlay:
         if link.state is LinkState.DIALLING:
             link.theirs = hello.nonce
             link.peer = hello.record
-            self._subscribe(me, link)
+            self._subscribe(me, link, now)
         self._keep_receipt(me, link, hello.receipt, now)
         self._node.answer(route, Welcome(me, link.mine, hello.nonce, MODE_PLAIN, self._receipt(me, hello.record, now)), exchange)
         return link
@@ -190,11 +193,11 @@ class Overlay:
         self._node.timers.set((LINK_DUE, link.key), now + self._node.config.link_timeout_s)
         return link
 
-    def _subscribe(self, me: PeerRecord, link: Link) -> None:
+    def _subscribe(self, me: PeerRecord, link: Link, now: float) -> None:
         """Subscribes to what the neighbour publishes; the link topic last, so that it vouches for the others."""
         link.state = LinkState.LINKING
         self._node.timers.cancel((HELLO_DUE, link.key))
-        topics = (TOPIC_DIGEST, TOPIC_GOSSIP, link_topic(me.id, link.theirs))
+        topics = (TOPIC_DIGEST, *self._trees.topics(link, now), link_topic(me.id, link.theirs))
         self._node.outbox.subscribe(link.key, link.peer.publish_endpoint, topics)
 
     def on_welcome(self, me: PeerRecord, link: Link, welcome: Welcome, now: float) -> bool:
@@ -205,7 +208,7 @@ class Overlay:
         link.theirs = welcome.nonce
         link.peer = welcome.record
         self._keep_receipt(me, link, welcome.receipt, now)
-        self._subscribe(me, link)
+        self._subscribe(me, link, now)
         return True
 
     # -- up both ways -----------------------------------------------------------------------------------------------------

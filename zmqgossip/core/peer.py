@@ -9,17 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from zmqgossip.core import accusations, baseline, direct, farewell, liveness, overlay, presence
+from zmqgossip.core import (
+    accusations,
+    baseline,
+    digests,
+    direct,
+    farewell,
+    gossip,
+    liveness,
+    overlay,
+    patience,
+    presence,
+    publisher,
+    repair,
+)
+from zmqgossip.core.codes import Body, Status
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.gate import Gate
 from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.gossip_messages import Ask, Pull, Sync, Synced, Walk
 from zmqgossip.core.members import Members
 from zmqgossip.core.membership import Membership
 from zmqgossip.core.messages import (
     Answer,
-    Body,
     Bye,
     Check,
     Checked,
@@ -28,9 +42,6 @@ from zmqgossip.core.messages import (
     Leave,
     LeaveHeard,
     Probe,
-    Status,
-    Sync,
-    Synced,
     UnknownPeer,
     Verdict,
     WrongCluster,
@@ -41,7 +52,7 @@ from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
 from zmqgossip.core.rates import Limit
 from zmqgossip.core.types import Endpoint, PeerRecord, PeerState, Whom
-from zmqgossip.core.view import View
+from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
 
 
@@ -62,14 +73,14 @@ class PeerEngine:
         self.request_gate = Gate(self.node, _a_second_of(config.peer_requests_per_s, config.peer_bytes_per_s))  # and of answers
         self.view = View()
         self.members = Members(me.id, config.members_max, config.tombstones_max, config.tombstone_s, self.node.outbox)
-        self.gossip = Gossip(self.node)
+        self.gossip = Gossip(me, self.node, self.view, self._ready_others)
         self.liveness = liveness.Liveness(self.node, self.view)
-        self.overlay = overlay.Overlay(self.node, self.view, self.members)
+        self.overlay = overlay.Overlay(self.node, self.view, self.members, self.gossip.trees)
         self.presence = presence.Presence(self.node, seeds, self.members)
         self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
         self.farewell = farewell.Farewell(self.node)
         self.direct = direct.Direct(self.node, self.view, self.members)
-        self.neighbours = Neighbours(self.node, self.view, self.liveness, self.overlay, self.membership, self.farewell)
+        self.neighbours = Neighbours(self.node, self.view, self.gossip, self.liveness, self.overlay, self.membership, self.farewell)
 
     @property
     def me(self) -> PeerRecord:
@@ -107,9 +118,44 @@ class PeerEngine:
     def start(self, now: float) -> None:
         self.presence.start(now)
 
-    def publish(self, batch: Sequence[tuple[str, bytes]], now: float) -> None:
-        """Publishes (topic, payload) pairs. Raises PayloadTooLarge, and then none of them went out."""
+    def publish(self, batch: Sequence[publisher.Publication], now: float) -> None:
+        """Publishes (topic, payload, Unix time) triples that were checked before, as soon as the window has room for them."""
         self.gossip.publish(self.me, batch, now)
+
+    @property
+    def message_bytes_max(self) -> int:
+        """Bytes that the payload of one message may have."""
+        return self.node.config.message_bytes_max
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether nothing that was published waits for the window."""
+        return self.gossip.publisher.wants_more
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that were published and wait for the window."""
+        return self.gossip.publisher.waiting_bytes
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that were published and that no neighbour is known to have."""
+        return self.gossip.publisher.unconfirmed_count
+
+    def flush(self, token: int, timeout_s: float, now: float) -> None:
+        """Asks whether everybody has what was published until now. One FLUSHED effect with `token` follows."""
+        self.gossip.flush(self.me, token, timeout_s, now)
+
+    def on_room(self, has_room: bool, now: float) -> None:
+        """The application's queues are full, or have room again."""
+        if has_room:
+            self.gossip.release(now)
+        else:
+            self.gossip.hold(now)
+
+    def _ready_others(self) -> list[PeerRecord]:
+        """Who must have it for a flush to be complete."""
+        return [member.record for member in self.members.living() if member.record.ready and member.record.id != self.me.id]
 
     def ask(self, token: int, whom: Whom, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
         """Asks one peer, or tells it something. One ANSWERED effect with `token` follows. Raises PayloadTooLarge, InvalidTimeout."""
@@ -125,8 +171,9 @@ class PeerEngine:
             return
         self.overlay.stopped = True
         self.direct.leave(now)
+        self.gossip.publisher.end_flushes()
         if self.membership.announced:
-            self.gossip.announce(self.me, self.me, PeerState.LEFT)
+            self.gossip.announce(self.me, self.me, PeerState.LEFT, now)
         keys = [link.key for link in self.view.links() if link.theirs and link.connected]
         for link in self.view.links():
             if link.key in keys:
@@ -171,7 +218,12 @@ class PeerEngine:
 
     def on_subscription(self, topic: bytes, now: float) -> None:
         """A topic appeared at the XPUB."""
+        self.gossip.on_topic(topic, wanted=True)
         self.neighbours.on_subscription(topic, now)
+
+    def on_unsubscription(self, topic: bytes, now: float) -> None:
+        """A topic has no subscriber at the XPUB any more."""
+        self.gossip.on_topic(topic, wanted=False)
 
     def on_knock(self, key: int, results: Sequence[Knock], now: float) -> None:
         link = self.view.by_key(key)
@@ -193,19 +245,24 @@ class PeerEngine:
         try:
             topic = frame[:1]
             if topic == TOPIC_GOSSIP:
-                origin, notices = self.gossip.receive(self.me, link, frame, now)
-                for notice in notices:
-                    self.membership.on_notice(origin, notice, now)
-                if notices:
-                    self.direct.look(now)
+                self._on_segment(link, frame, now)
+            elif topic == TOPIC_DIGEST:
+                self.neighbours.on_digest(link, frame[1:], now)
             elif frame[:LINK_TOPIC_BYTES] == link_topic(self.me.id, link.theirs):
                 self.neighbours.on_link_up(link, frame[LINK_TOPIC_BYTES:], now)
             else:
-                raise WireError("topic" if topic != TOPIC_DIGEST else "digest")
+                raise WireError("topic")
         except WireError as error:
             self.node.refuse_frame(error, str(link.peer.endpoint))
             return
         self.liveness.heard(link, now)
+
+    def _on_segment(self, link: Link, frame: bytes, now: float, *, pulled: bool = False) -> None:
+        origin, notices = self.gossip.receive(self.me, link, frame, now, pulled=pulled)
+        for notice in notices:
+            self.membership.on_notice(origin, notice, now)
+        if notices:
+            self.direct.look(now)
 
     def on_request(self, route: Route, frame: bytes, address: str, now: float) -> None:
         """A frame at the ROUTER, from whoever connected to it from `address`."""
@@ -222,6 +279,8 @@ class PeerEngine:
         match body:
             case Probe():
                 self.neighbours.on_probe(body, route, exchange, now)
+            case Pull() | Ask() | Walk():
+                self.neighbours.on_question(body, route, exchange, now)
             case Hello():
                 self.neighbours.on_hello(body, route, exchange, address, now)
             case Sync():
@@ -252,6 +311,9 @@ class PeerEngine:
             self.request_gate.turn_away(key, str(link.peer if link is not None else errand or self.presence.seed_of(key)), now)
             return
         try:
+            if link is not None and frame[:1] == TOPIC_GOSSIP:  # the answer to a pull
+                self._on_segment(link, frame, now, pulled=True)
+                return
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
             self.node.refuse_frame(error, str(link.peer if link is not None else errand or self.presence.seed_of(key)))
@@ -307,6 +369,16 @@ class PeerEngine:
             self.neighbours.on_due(name, link, due, now)
             return
         match name:
+            case digests.DIGEST_DUE:
+                self.gossip.digests.due(now)
+            case repair.PULL_DUE:
+                self.gossip.pull_due(self.me, now)
+            case patience.PATIENCE_DUE:
+                self.gossip.patience.due(now)
+            case publisher.FLUSH_DUE:
+                self.gossip.flush_due(self.me, now)
+            case gossip.EPOCH_DUE:
+                self.gossip.end_epochs(now)
             case overlay.REDIAL:
                 self.overlay.fill(self.me, now)
             case baseline.ALONE_DUE:

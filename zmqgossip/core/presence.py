@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from zmqgossip.core.codes import Body
 from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted, SeedLost, WrongCluster
 from zmqgossip.core.members import Members
 from zmqgossip.core.messages import (
-    Body,
     Leave,
     LeaveHeard,
     List,

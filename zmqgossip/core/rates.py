@@ -132,3 +132,35 @@ class Once:
 
     def __len__(self) -> int:
         return len(self._said)
+
+
+class Meter:
+    """How much came lately: a second's worth, of which the last whole second counts for the part that is not over yet."""
+
+    __slots__ = ("_bytes", "_bytes_before", "_count", "_count_before", "_since")
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._count = self._count_before = 0
+        self._bytes = self._bytes_before = 0
+
+    def add(self, size: int, now: float) -> None:
+        self._move(now)
+        self._count += 1
+        self._bytes += size
+
+    def _move(self, now: float) -> None:
+        if now - self._since < 1.0:
+            return
+        just_over = now - self._since < 2.0
+        self._count_before, self._bytes_before = (self._count, self._bytes) if just_over else (0, 0)
+        self._count = self._bytes = 0
+        self._since = self._since + 1.0 if just_over else now
+
+    def count_per_s(self, now: float) -> float:
+        self._move(now)
+        return self._count + self._count_before * (1.0 - (now - self._since))
+
+    def bytes_per_s(self, now: float) -> float:
+        self._move(now)
+        return self._bytes + self._bytes_before * (1.0 - (now - self._since))

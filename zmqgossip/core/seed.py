@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from random import Random
 
 from zmqgossip.core import dialback, registry, verdicts, visits
+from zmqgossip.core.codes import Body, Why
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
@@ -26,7 +27,6 @@ from zmqgossip.core.events import (
 )
 from zmqgossip.core.gate import Gate
 from zmqgossip.core.messages import (
-    Body,
     Checked,
     Leave,
     LeaveHeard,
@@ -40,7 +40,6 @@ from zmqgossip.core.messages import (
     Report,
     UnknownPeer,
     Verdict,
-    Why,
     WrongCluster,
     WrongVersion,
 )

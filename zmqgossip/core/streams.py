@@ -1,155 +1,260 @@
-"""One origin's sequence as this node has seen it: which numbers came, and where the gaps are.
+"""What this node has of every origin's stream: what came in a row, what waits beyond a gap, what is kept for others.
 
-Numbers are kept as islands, closed ranges in rising order. A stream without gaps is one island, whatever its length, so
-telling a duplicate costs memory per gap and not per message. No loop runs over a range that a remote named.
+A stream is the segments of one life of one process, numbered from 1. Up to `contiguous` all is behind this node, so telling a
+duplicate costs memory per stream and not per message. What came out of turn waits in `beyond` and is handed on when the gap
+closes: order within a stream is kept. What was handed on is kept for neighbours that lack it, within a budget for all streams
+together. No loop runs over a range that a remote named.
+
+A stream that is quiet and the same everywhere is *settled*: what neighbours said of it is forgotten, and one number that stands
+for all settled streams tells two nodes whether they have the same.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from zmqgossip.core.messages import Position
-from zmqgossip.core.types import PeerId
+from zmqgossip.core.gossip_messages import BUCKETS, Entry, FlushReport, Position
+from zmqgossip.core.outbox import Segment
+from zmqgossip.core.types import FIRST_ID, PeerId
+from zmqgossip.core.wire import bucket_of, position_hash
 
 StreamKey = tuple[PeerId, int]
 """Origin and epoch: a process that starts again begins a new stream."""
+_NEVER = -1e9
+
+
+@dataclass(slots=True, eq=False)
+class Mark:
+    """A mark that is not done here.
+
+    Attributes:
+        parent: key of the link that brought it, 0 when there is none, or it is gone; `parent_id` is what others are told.
+        waiting: keys of the links that have not said that they are done, or have it of somebody else, and since when.
+        flush: who it is for is counted.
+        reports: of nodes that had it of this one, by key of the link.
+        slow: ids of neighbours that are not waited for.
+    """
+
+    parent: int
+    parent_id: PeerId
+    came_at: float
+    waiting: dict[int, float]
+    flush: bool = False
+    reports: dict[int, FlushReport] = field(default_factory=dict)
+    slow: dict[PeerId, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Theirs:
+    """What one neighbour last said of one stream."""
+
+    contiguous: int
+    done: int
+    hops: int
+    marks: dict[int, PeerId]
+
+
+class Gone(NamedTuple):
+    """What a neighbour that no longer keeps the next number has: from `oldest` to `contiguous`, which is `messages` messages."""
+
+    oldest: int
+    contiguous: int
+    messages: int
 
 
 class Stream:
-    """The numbers seen of one stream.
+    """One stream. Numbers are of segments but for `messages`.
 
     Attributes:
+        contiguous: up to here all is behind this node; 0 before its beginning is known.
+        messages: msg_count of the last message up to there.
         highest: the largest number seen.
-        missing: numbers below `highest`, and above the first one seen or the start of the stream, that have not come.
+        oldest: from here to `contiguous` all is kept.
+        hops: of the last segment that was pushed here first; `parent` is the key of the link that brought it.
+        theirs: what linked neighbours said of it, by key of the link.
+        marks: those above `done`, by number.
+        gone: by key of the link, what neighbours have where the next number is no longer kept.
     """
 
-    __slots__ = ("_ends", "_ranges_max", "_starts", "highest", "missing")
+    __slots__ = (
+        "active_at", "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
+        "folded", "gone", "gone_since", "highest", "hops", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest", "origin",
+        "parent", "settled", "step", "theirs",
+    )  # fmt: skip
 
-    def __init__(self, ranges_max: int) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._ranges_max = ranges_max
+    def __init__(self, origin: PeerId, epoch: int) -> None:
+        self.origin = origin
+        self.epoch = epoch
+        self.bucket = bucket_of(origin)
+        self.begun = False
+        self.contiguous = 0
+        self.messages = 0
         self.highest = 0
-        self.missing = 0
+        self.oldest = 1
+        self.kept: dict[int, bytes] = {}
+        self.kept_bytes = 0
+        self.beyond: dict[int, Segment] = {}
+        self.hops = 0
+        self.parent = 0
+        self.active_at = self.changed_at = self.marked_at = _NEVER
+        self.due = 0.0
+        self.step = 0.0
+        self.theirs: dict[int, Theirs] = {}
+        self.marks: dict[int, Mark] = {}
+        self.done = 0
+        self.flushes: dict[int, FlushReport] = {}
+        self.faster: dict[int, int] = {}  # links that said fewer hops, how often in a row
+        self.gone: dict[int, Gone] = {}
+        self.gone_since = 0.0
+        self.settled = False
+        self.folded = 0
+        self.ending_at: float | None = None
+
+    @property
+    def key(self) -> StreamKey:
+        return (self.origin, self.epoch)
 
     def __contains__(self, number: int) -> bool:
-        """Whether `number` was seen."""
-        place = bisect_left(self._ends, number)
-        return place < len(self._starts) and self._starts[place] <= number
+        """Whether `number` was seen, or is behind this node without."""
+        return number in self.beyond or (self.begun and number <= self.contiguous)
 
-    def add(self, number: int) -> bool:
-        """Notes `number`; whether it is new. The usual case, the next one, is one comparison."""
-        ends = self._ends
-        if ends and number == ends[-1] + 1:
-            ends[-1] = self.highest = number
-            return True
-        return self._insert(number)
+    @property
+    def missing(self) -> int:
+        """Numbers in gaps."""
+        return max(0, self.highest - self.contiguous - len(self.beyond)) if self.begun else 0
 
-    def _insert(self, number: int) -> bool:
-        starts, ends = self._starts, self._ends
-        place = bisect_left(ends, number)
-        if place < len(starts) and starts[place] <= number:
-            return False
-        if number > self.highest:
-            self.missing += number - self.highest - 1 if starts else 0
-            self.highest = number
-        elif number > starts[0]:
-            self.missing -= 1
-        else:  # before the first one seen: an older number came late
-            self.missing += starts[0] - number - 1
-        joins_left = place > 0 and ends[place - 1] == number - 1
-        joins_right = place < len(starts) and starts[place] == number + 1
-        if joins_left and joins_right:
-            ends[place - 1] = ends.pop(place)
-            starts.pop(place)
-        elif joins_left:
-            ends[place - 1] = number
-        elif joins_right:
-            starts[place] = number
-        else:
-            starts.insert(place, number)
-            ends.insert(place, number)
-            self._merge_oldest()
-        return True
-
-    def _merge_oldest(self) -> None:
-        """Too many islands: the oldest gap is given up, its numbers count as seen."""
-        if len(self._starts) > self._ranges_max:
-            self.missing -= self._starts[1] - self._ends[0] - 1
-            self._starts.pop(1)
-            self._ends.pop(0)
-
-    def start_at(self, contiguous: int) -> None:
+    def begin(self, contiguous: int, messages: int) -> None:
         """Everything up to `contiguous` is behind this node, seen or not; 0: nothing is."""
-        beyond = [(start, end) for start, end in self.ranges if end > contiguous]
-        if beyond and beyond[0][0] <= contiguous + 1:
-            contiguous = beyond.pop(0)[1]
-        self._starts = [0, *(start for start, _ in beyond)]
-        self._ends = [contiguous, *(end for _, end in beyond)]
-        self.highest = self._ends[-1]
-        self.missing = sum(start - end - 1 for start, end in zip(self._starts[1:], self._ends, strict=False))
+        self.begun = True
+        self.contiguous, self.messages = contiguous, messages
+        self.done = contiguous
+        self.oldest = contiguous + 1
+        self.highest = max(self.highest, contiguous)
+
+    def ranges(self, upto: int, count_max: int) -> list[tuple[int, int]]:
+        """The first ranges of numbers that are missing, none above `upto`."""
+        found: list[tuple[int, int]] = []
+        following = self.contiguous + 1
+        for number in sorted(self.beyond):
+            if number > upto or len(found) == count_max:
+                break
+            if number > following:
+                found.append((following, number - 1))
+            following = number + 1
+        if following <= upto and len(found) < count_max:
+            found.append((following, upto))
+        return found
 
     @property
-    def contiguous(self) -> int:
-        """The number up to which nothing is missing; of a stream without a beginning, what came first in a row."""
-        return self._ends[0] if self._ends else 0
+    def position(self) -> Position:
+        return Position(self.origin, self.epoch, self.contiguous, self.messages)
 
     @property
-    def ranges(self) -> list[tuple[int, int]]:
-        return list(zip(self._starts, self._ends, strict=True))
+    def entry(self) -> Entry:
+        """What a digest says of it."""
+        marks = [(number, mark.parent_id) for number, mark in self.marks.items()]
+        return Entry(self.origin, self.epoch, self.contiguous, self.hops, self.done, marks, list(self.flushes.values()))
 
 
 class Streams:
-    """All streams that this node remembers, bounded; the one that was quiet longest goes first."""
+    """All streams that this node remembers, bounded; of those that are settled the one that was quiet longest goes first.
 
-    __slots__ = ("_begun", "_ranges_max", "_streams", "_streams_max", "forgotten")
+    Attributes:
+        forgotten: streams that had no place any more.
+        beyond_bytes, kept_bytes: of all streams together.
+        root: of the hashes of all settled streams; `folds` are those of the 256 buckets.
+    """
 
-    def __init__(self, streams_max: int, ranges_max: int) -> None:
+    __slots__ = (
+        "_kept_max", "_newest", "_streams", "_streams_max", "begun", "beyond_bytes", "folds", "forgotten", "kept_bytes", "root",
+    )  # fmt: skip
+
+    def __init__(self, streams_max: int, kept_max: int) -> None:
         self._streams: dict[StreamKey, Stream] = {}
+        self._newest: dict[PeerId, int] = {}  # epoch
         self._streams_max = streams_max
-        self._ranges_max = ranges_max
-        self._begun = False
+        self._kept_max = kept_max
+        self.begun = False
         self.forgotten = 0
+        self.beyond_bytes = 0
+        self.kept_bytes = 0
+        self.folds = [0] * BUCKETS
+        self.root = 0
+
+    # -- which there are --------------------------------------------------------------------------------------------------
 
     def begin(self, positions: Sequence[Position]) -> None:
         """Streams start behind their positions, all others, those to come too, at 0."""
-        self._begun = True
-        listed = {(one.origin, one.epoch): one.contiguous for one in positions}
+        self.begun = True
+        listed = {(one.origin, one.epoch): one for one in positions}
         room = self._streams_max - len(self._streams)
         unknown = [key for key in listed if key not in self._streams]
         for origin, epoch in unknown[len(unknown) - min(room, len(unknown)) :]:  # the last ones, which were active last
             self.of(origin, epoch)
         for key, stream in self._streams.items():
-            stream.start_at(listed.get(key, 0))
-
-    def positions(self) -> list[Position]:
-        """How far each stream is here."""
-        return [Position(origin, epoch, stream.contiguous) for (origin, epoch), stream in self._streams.items()]
+            if stream.contiguous == 0:  # this node's own has begun long ago
+                one = listed.get(key)
+                stream.begin(one.contiguous if one is not None else 0, one.messages if one is not None else 0)
+                for number in [number for number in stream.beyond if number <= stream.contiguous]:
+                    self.beyond_bytes -= len(stream.beyond.pop(number).frame)
 
     def of(self, origin: PeerId, epoch: int) -> Stream:
         """The stream of that origin and epoch, made if it is new. Moves it to the end of the line for forgetting."""
         key = (origin, epoch)
         stream = self._streams.pop(key, None)
         if stream is None:
-            stream = Stream(self._ranges_max)
-            if self._begun and not self.forgotten:  # it may be one that was forgotten, and goes on where nobody knows
-                stream.start_at(0)
+            stream = Stream(origin, epoch)
+            if self.begun:
+                stream.begin(0, 0)
             if len(self._streams) >= self._streams_max:
-                del self._streams[next(iter(self._streams))]
-                self.forgotten += 1
+                self._forget_one()
+            self._newest[origin] = max(epoch, self._newest.get(origin, 0))
         self._streams[key] = stream
         return stream
 
-    def has(self, origin: PeerId, epoch: int, number: int) -> bool:
-        """Whether that number was seen; asking makes and forgets nothing."""
-        stream = self._streams.get((origin, epoch))
-        return stream is not None and number in stream
+    def _forget_one(self) -> None:
+        """The first that is settled; the oldest if none is."""
+        gone = next((stream for stream in self._streams.values() if stream.settled), None)
+        self.drop(gone or next(iter(self._streams.values())))
+        self.forgotten += 1
+
+    def drop(self, stream: Stream) -> None:
+        self.unsettle(stream)
+        self.release(stream, stream.contiguous + 1)
+        self.beyond_bytes -= sum(len(segment.frame) for segment in stream.beyond.values())
+        del self._streams[stream.key]
+        if self._newest.get(stream.origin) == stream.epoch and not self.forgotten:
+            return  # an older epoch stays refused
+        self._newest.pop(stream.origin, None)
+
+    def get(self, origin: PeerId, epoch: int) -> Stream | None:
+        """A stream that is known; asking makes and moves nothing."""
+        return self._streams.get((origin, epoch))
+
+    def newest_epoch(self, origin: PeerId) -> int:
+        """Of the streams of one id; 0 where none is known."""
+        return self._newest.get(origin, 0)
+
+    def older(self, origin: PeerId, epoch: int) -> list[Stream]:
+        """The streams of earlier lives of one id."""
+        return [stream for stream in self._streams.values() if stream.origin == origin and stream.epoch < epoch]
 
     def highest(self, origin: PeerId, epoch: int) -> int:
-        """The largest number seen of a stream, 0 of one that is not known; asking makes none."""
+        """The largest number seen of a stream, 0 of one that is not known."""
         stream = self._streams.get((origin, epoch))
         return 0 if stream is None else stream.highest
+
+    def positions(self) -> list[Position]:
+        """How far each stream is here."""
+        return [stream.position for stream in self._streams.values()]
+
+    def in_bucket(self, bucket: int) -> list[Stream]:
+        return [stream for stream in self._streams.values() if stream.bucket == bucket]
+
+    def all(self) -> list[Stream]:
+        return list(self._streams.values())
 
     @property
     def missing(self) -> int:
@@ -158,3 +263,109 @@ class Streams:
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    # -- segments ---------------------------------------------------------------------------------------------------------
+
+    def add(self, stream: Stream, segment: Segment) -> list[Segment]:
+        """Takes a segment that is new; what has come to be in order by it, in that order."""
+        number = segment.header.number
+        stream.highest = max(stream.highest, number)
+        if not stream.begun or number != stream.contiguous + 1:
+            stream.beyond[number] = segment
+            self.beyond_bytes += len(segment.frame)
+            return []
+        stream.contiguous = number
+        self.keep(stream, number, segment.frame)
+        return [segment, *self.advance(stream)] if stream.beyond else [segment]
+
+    def advance(self, stream: Stream) -> list[Segment]:
+        """What waits beyond a gap that has closed."""
+        released: list[Segment] = []
+        while (segment := stream.beyond.pop(stream.contiguous + 1, None)) is not None:
+            self.beyond_bytes -= len(segment.frame)
+            stream.contiguous += 1
+            self.keep(stream, stream.contiguous, segment.frame)
+            released.append(segment)
+        return released
+
+    def jump(self, stream: Stream, number: int) -> list[Segment]:
+        """What is below `number` is given up; what is in order by that."""
+        self.release(stream, stream.contiguous + 1)
+        for skipped in [one for one in stream.beyond if one < number]:
+            self.beyond_bytes -= len(stream.beyond.pop(skipped).frame)
+        stream.contiguous = number - 1
+        stream.oldest = number
+        stream.highest = max(stream.highest, stream.contiguous)
+        return self.advance(stream)
+
+    # -- what is kept for others ------------------------------------------------------------------------------------------
+
+    def keep(self, stream: Stream, number: int, frame: bytes) -> None:
+        stream.kept[number] = frame
+        stream.kept_bytes += len(frame)
+        self.kept_bytes += len(frame)
+        if self.kept_bytes > self._kept_max:
+            self._evict(self._kept_max * 7 // 8)
+
+    def _evict(self, upto: int) -> None:
+        """The oldest of the largest share goes first; above the last mark that is done only where nothing else is left."""
+        while self.kept_bytes > upto:
+            streams = [stream for stream in self._streams.values() if stream.kept]
+            spare = [stream for stream in streams if stream.settled or stream.oldest <= stream.done]
+            largest = max(spare or streams, key=_share)
+            floor = largest.done + 1 if spare and not largest.settled else largest.contiguous + 1
+            while largest.oldest < floor and self.kept_bytes > upto:
+                self.release(largest, largest.oldest + 1)
+
+    def release(self, stream: Stream, upto: int) -> None:
+        """Keeps nothing below `upto` any more. The loop is over what is kept."""
+        while stream.oldest < upto:
+            frame = stream.kept.pop(stream.oldest, None)
+            if frame is None:
+                stream.oldest = upto
+                return
+            stream.oldest += 1
+            stream.kept_bytes -= len(frame)
+            self.kept_bytes -= len(frame)
+
+    @staticmethod
+    def held(stream: Stream, ranges: Sequence[tuple[int, int]], bytes_max: int) -> list[bytes]:
+        """Frames of those numbers that are here, as many as fit; the first one does always."""
+        found: list[bytes] = []
+        for first, last in ranges:
+            waiting = sorted(number for number in stream.beyond if first <= number <= last) if stream.beyond else []
+            for number in (*range(max(first, stream.oldest), min(last, stream.contiguous) + 1), *waiting):
+                frame = stream.kept[number] if number in stream.kept else stream.beyond[number].frame
+                bytes_max -= len(frame)
+                if bytes_max < 0 and found:
+                    return found
+                found.append(frame)
+        return found
+
+    # -- settled streams --------------------------------------------------------------------------------------------------
+
+    def settle(self, stream: Stream) -> None:
+        """It is quiet and the same everywhere: what neighbours said of it is forgotten."""
+        assert not stream.settled and not stream.beyond and not stream.marks
+        stream.settled = True
+        stream.theirs, stream.flushes, stream.gone, stream.faster = {}, {}, {}, {}
+        stream.folded = position_hash(stream.origin, stream.epoch, stream.contiguous)
+        self._fold(stream)
+
+    def unsettle(self, stream: Stream) -> None:
+        """Something of it has changed."""
+        if stream.settled:
+            stream.settled = False
+            self._fold(stream)
+
+    def _fold(self, stream: Stream) -> None:
+        self.folds[stream.bucket] ^= stream.folded
+        self.root ^= stream.folded
+
+
+def _share(stream: Stream) -> int:
+    return stream.kept_bytes
+
+
+NOBODY = FIRST_ID
+"""A parent that is gone, or never was: to every neighbour it is somebody else."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from zmqgossip.core.codes import Why
 from zmqgossip.core.events import Connected, Event, PeerNotListed, RemoteLimited
-from zmqgossip.core.messages import Why
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route
 from zmqgossip.core.rates import Buckets, Limit, Once

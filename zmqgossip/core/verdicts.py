@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from zmqgossip.core.messages import Evidence
+from zmqgossip.core.codes import Evidence
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Route
 from zmqgossip.core.registry import Entry

@@ -12,7 +12,7 @@ topic was seen at our XPUB).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from zmqgossip.core.messages import Receipt
@@ -51,6 +51,13 @@ class Link:
     series: int = 0  # of knocks, since the connection dropped
     knocks: int = 0
     refusals: int = 0
+    synced: bool = False  # the neighbour has its baseline: what it lacks from now on, it is owed
+    slow: bool = False  # it is not waited for
+    lazy: dict[int, None] = field(default_factory=dict)  # buckets that it does not push to us
+    copies: dict[int, int] = field(default_factory=dict)  # known segments in a row that it pushed, by bucket
+    waited: list[tuple[float, float]] = field(default_factory=list)  # when, and how long, others waited for it
+    asked_at: float | None = None  # how its streams are; None when it has answered
+    asked_again_at: float = 0.0
 
 
 class View:
@@ -95,6 +102,10 @@ class View:
 
     def up(self) -> Iterator[Link]:
         return (link for link in self._by_key.values() if link.state is LinkState.UP)
+
+    def synced(self) -> Iterator[Link]:
+        """Those that are up and have their baseline."""
+        return (link for link in self._by_key.values() if link.synced and link.state is LinkState.UP)
 
     @property
     def up_count(self) -> int:

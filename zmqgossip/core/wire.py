@@ -3,19 +3,20 @@
 Two layouts. An *exchange* travels between a DEALER and a ROUTER (or on the topic of one link); a *segment* is gossip.
 
     exchange                          segment
-     0  2  magic "ZG"                  0  2  topic "E" + bucket
-     2  2  version major, minor        2  2  magic "ZG"
-     4  8  cluster                     4  2  version major, minor
-    12  4  check                       6  8  cluster
-    16  2  code                       14  4  code, hops, spare        changed on the way
-    18  2  flags                      18  4  check
-    20  4  exchange number            22 16  origin
-    24  4  body length                38  8  epoch
-    28     body, then blocks          46  8  number
-                                      54  4  count
-                                      58  2  flags
-                                      60  4  body length
-                                      64     body, then blocks
+     0  2  magic "ZG"                  0  3  topic "E", bucket in two halves
+     2  2  version major, minor        3  2  magic "ZG"
+     4  8  cluster                     5  2  version major, minor
+    12  4  check                       7  8  cluster
+    16  2  code                       15  4  code, hops, spare        changed on the way
+    18  2  flags                      19  4  check
+    20  4  exchange number            23 16  origin
+    24  4  body length                39  8  epoch
+    28     body, then blocks          47  8  number
+                                      55  8  first: number of the first message
+                                      63  4  count
+                                      67  2  flags
+                                      69  4  body length
+                                      73     body, then blocks
 
 `check` is the CRC-32 of all bytes before it but those changed on the way, then of all behind it: a damaged frame is refused
 before anything in it is believed. It is no protection against a liar, who can compute it too. A block is type (2 bytes, the
@@ -31,8 +32,10 @@ from zlib import crc32
 
 import msgspec
 
+from zmqgossip.core.codes import Body, Code
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.messages import BODIES, Body, Code, Message, Messages, Notice
+from zmqgossip.core.gossip_messages import Messages, Notice
+from zmqgossip.core.messages import BODIES
 from zmqgossip.core.types import FIRST_ID, ID_BYTES, U64_MAX, PeerId, PeerRecord, is_numeric_host, is_unicast_host
 
 MAGIC = b"ZG"
@@ -40,14 +43,16 @@ MAJOR = 1
 MINOR = 0
 
 _EXCHANGE = struct.Struct(">2sBBQIHHII")
-_SEGMENT = struct.Struct(">cB2sBBQHBBI16sQQIHI")
+_SEGMENT = struct.Struct(">cBB2sBBQHBBI16sQQQIHI")
 _MUTABLE = struct.Struct(">HBB")
 _CHECK = struct.Struct(">I")
 _BLOCK = struct.Struct(">HI")
 EXCHANGE_BYTES = _EXCHANGE.size
 SEGMENT_BYTES = _SEGMENT.size
+WAY_START, WAY_END, CHECK_END = 15, 19, 23  # of a segment: what is changed on the way, then the check
 BLOCKS_BYTES_MAX = 4096  # signature, record, hash, receipt, verdict and ticket together stay under 1 KiB
-BODY_BYTES_MAX = 65_536
+BODY_BYTES_MAX = 66_560
+"""64 KiB, and room for what describes one payload of that size."""
 EXCHANGE_BYTES_MAX = EXCHANGE_BYTES + BODY_BYTES_MAX + BLOCKS_BYTES_MAX
 SEGMENT_BYTES_MAX = SEGMENT_BYTES + BODY_BYTES_MAX + BLOCKS_BYTES_MAX
 FRAME_BYTES_MAX = max(EXCHANGE_BYTES_MAX, SEGMENT_BYTES_MAX) + 64
@@ -60,18 +65,22 @@ TOPIC_GOSSIP = b"E"
 TOPIC_DIGEST = b"D"
 TOPIC_LINK = b"L"
 NONCE_BYTES = 8
+GOSSIP_TOPIC_BYTES = 3
 LINK_TOPIC_BYTES = 1 + ID_BYTES + NONCE_BYTES
 
 FLAG_MARK = 0x0001
-"""Reserved: asks for an acknowledgement. No node of version 1.0 sets it."""
+"""Asks for an acknowledgement."""
 FLAG_MEMBERSHIP = 0x0002
 """The body is a list of notices instead of messages, and count is 0."""
+FLAG_FLUSH = 0x0004
+"""The segment is empty, and its acknowledgement shall say who has it. Together with FLAG_MARK."""
 
 
 class SegmentHeader(NamedTuple):
     """The fixed part of a gossip frame, read in place.
 
-    `code` and `hops` are the way's, not the origin's, and nobody vouches for them.
+    `code` and `hops` are the way's, not the origin's, and nobody vouches for them. `first` is the msg_count of the segment's first
+    message, or of the next one if it has none.
     """
 
     code: int
@@ -79,6 +88,7 @@ class SegmentHeader(NamedTuple):
     origin: PeerId
     epoch: int
     number: int
+    first: int
     message_count: int
     flags: int
     body_length: int
@@ -92,6 +102,23 @@ def cluster_hash(name: str) -> int:
 def bucket_of(origin: PeerId) -> int:
     """Which of the 256 gossip topics an origin's segments travel on: ids are uniform, so a byte of them is."""
     return origin[ID_BYTES - 1]
+
+
+def bucket_topic(bucket: int) -> bytes:
+    """The topic of one bucket. Half a byte each, so that all buckets but one are 30 subscriptions and not 255."""
+    return TOPIC_GOSSIP + bytes((bucket >> 4, bucket & 15))
+
+
+def position_hash(origin: PeerId, epoch: int, contiguous: int) -> int:
+    """64 bits that stand for how far a stream is; the XOR of many stands for all of them."""
+    return int.from_bytes(
+        blake2b(b"".join((origin, epoch.to_bytes(8, "big"), contiguous.to_bytes(8, "big"))), digest_size=8).digest(), "big"
+    )
+
+
+def life_hash(peer: PeerId, epoch: int) -> int:
+    """64 bits that stand for one life of a peer; the sum of many stands for all of them."""
+    return position_hash(peer, epoch, 0)
 
 
 def link_topic(subscriber: PeerId, nonce: bytes) -> bytes:
@@ -152,14 +179,17 @@ class Codec:
 
     # -- segments ---------------------------------------------------------------------------------------------------------
 
-    def encode_segment(self, origin: PeerId, epoch: int, number: int, count: int, flags: int, body: bytes, blocks: bytes = b"") -> bytes:
+    def encode_segment(
+        self, origin: PeerId, epoch: int, number: int, first: int, count: int, flags: int, body: bytes, blocks: bytes = b""
+    ) -> bytes:
         """A segment as its origin publishes it: code 1133, hops 0."""
-        head = (
-            TOPIC_GOSSIP, bucket_of(origin), MAGIC, MAJOR, MINOR, self.cluster, Code.GOSSIP, 0, 0, 0,
-            origin, epoch, number, count, flags, len(body),
+        bucket = bucket_of(origin)
+        head = _SEGMENT.pack(
+            TOPIC_GOSSIP, bucket >> 4, bucket & 15, MAGIC, MAJOR, MINOR, self.cluster, Code.GOSSIP, 0, 0, 0,
+            origin, epoch, number, first, count, flags, len(body),
         )  # fmt: skip
-        frame = _SEGMENT.pack(*head) + body + blocks
-        return frame[:18] + _CHECK.pack(_segment_check(frame)) + frame[22:]
+        check = crc32(blocks, crc32(body, crc32(head[CHECK_END:], crc32(head[:WAY_START]))))
+        return b"".join((head[:WAY_END], _CHECK.pack(check), head[CHECK_END:], body, blocks))
 
     def decode_segment(self, frame: bytes) -> SegmentHeader:
         """The header of a gossip frame. The body stays bytes: relays never decode it. Raises WireError."""
@@ -167,8 +197,8 @@ class Codec:
             raise WireError("too_short", f"{len(frame)} bytes")
         if len(frame) > SEGMENT_BYTES_MAX:
             raise WireError("too_long", f"{len(frame)} bytes")
-        (topic, bucket, magic, major, minor, cluster, code, hops, _spare, check,
-         origin, epoch, number, count, flags, length) = _SEGMENT.unpack_from(frame)  # fmt: skip
+        (topic, high, low, magic, major, minor, cluster, code, hops, _spare, check,
+         origin, epoch, number, first, count, flags, length) = _SEGMENT.unpack_from(frame)  # fmt: skip
         _check_version(magic, major, minor)
         if check != _segment_check(frame):
             raise WireError("check")
@@ -176,17 +206,25 @@ class Codec:
             raise WireError("cluster")
         if code != (Code.GOSSIP if hops == 0 else Code.PROPAGATED):
             raise WireError("code", f"{code} after {hops} hops")
-        if topic != TOPIC_GOSSIP or bucket != bucket_of(origin):
+        if topic != TOPIC_GOSSIP or (high, low) != (origin[-1] >> 4, origin[-1] & 15):
             raise WireError("topic")
-        if number == 0:
-            raise WireError("field", "segments are numbered from 1")
+        if number == 0 or first == 0:
+            raise WireError("field", "segments and messages are numbered from 1")
+        if first > U64_MAX - count:
+            raise WireError("field", "messages are numbered up to 2^64 - 1")
         _cut(frame, SEGMENT_BYTES, length)
-        return SegmentHeader(code, hops, origin, epoch, number, count, flags, length)
+        return SegmentHeader(code, hops, origin, epoch, number, first, count, flags, length)
 
 
-def propagated(frame: bytes, hops: int) -> bytes:
-    """The same segment as a neighbour passes it on: code 1155, one hop more; nothing else changes."""
-    return frame[:14] + _MUTABLE.pack(Code.PROPAGATED, min(hops + 1, HOPS_MAX), 0) + frame[18:]
+def hops_of(frame: bytes) -> int:
+    """How often a segment was passed on; of one whose header was accepted."""
+    return frame[WAY_START + 2]
+
+
+def propagated(frame: bytes) -> bytes:
+    """The same segment as a neighbour passes it on: code 1155, one hop more; nothing else changes. One copy, which is what it costs."""
+    hops = min(frame[WAY_START + 2] + 1, HOPS_MAX)
+    return b"".join((frame[:WAY_START], _MUTABLE.pack(Code.PROPAGATED, hops, 0), memoryview(frame)[WAY_END:]))
 
 
 def encode_messages(messages: Messages) -> bytes:
@@ -197,16 +235,14 @@ def encode_notices(notices: list[Notice]) -> bytes:
     return _encoder.encode(notices)
 
 
-def message_bytes(message: Message) -> int:
-    """Bytes that a message takes in a segment's body."""
-    return len(_encoder.encode(message))
-
-
 def decode_messages(frame: bytes, header: SegmentHeader) -> Messages:
     """The messages of a segment whose header was accepted. Raises WireError."""
     body = _decode(_messages_decoder, _cut(frame, SEGMENT_BYTES, header.body_length))
-    if len(body.messages) != header.message_count or not is_unicast_host(body.host) or body.first > U64_MAX - header.message_count:
+    count = header.message_count
+    if len(body.payloads) != count or len(body.topics) not in (1, count) or len(body.sent_at) not in (1, count):
         raise WireError("field", "messages")
+    if not is_unicast_host(body.host):
+        raise WireError("field", "host")
     return body
 
 
@@ -230,7 +266,7 @@ def _exchange_check(frame: bytes) -> int:
 
 
 def _segment_check(frame: bytes) -> int:
-    return crc32(memoryview(frame)[22:], crc32(frame[:14]))
+    return crc32(memoryview(frame)[CHECK_END:], crc32(frame[:WAY_START]))
 
 
 def _cut(frame: bytes, start: int, length: int) -> memoryview:

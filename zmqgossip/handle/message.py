@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import count, repeat
 
 import msgspec
 
@@ -78,15 +78,13 @@ def whom(named: AnyPeer) -> Whom:
     raise TypeError(f"{peer!r} names no peer; give its id ({ID_BYTES} bytes), a member, a neighbour, or the origin of a message")
 
 
-def messages_of(segment: Segment) -> Iterator[Message]:
+def messages_of(segment: Segment) -> list[Message]:
     """The messages of a segment. Raises WireError for a body that is refused."""
     header = segment.header
     body = decode_messages(segment.frame, header)
-    origin = Origin(header.origin, body.host, body.port)
-    number = body.first
-    for one in body.messages:
-        yield Message(one.topic, one.payload, origin, number, one.sent_at, header.hops)
-        number += 1
+    topics, payloads, times = body.columns()
+    origin = repeat(Origin(header.origin, body.host, body.port))
+    return list(map(Message, topics, payloads, origin, count(header.first), times, repeat(header.hops)))
 
 
 def request_of(question: Question) -> Request:

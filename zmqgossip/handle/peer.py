@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -242,7 +243,7 @@ class Peer:
     async def apublish(self, topic: str, payload: bytes) -> None:
         """`publish` for tasks."""
         topic, payload = _text(topic), _bytes(payload)
-        await settled(self._running().submit(lambda engine, now: engine.publish([(topic, payload)], now)))
+        await settled(self._running().submit(lambda engine, now: engine.publish([(topic, payload, time.time())], now)))
 
     def subscribe(self, pattern: str = ">") -> Feed[Message]:
         """A feed of the messages of others from now on: an iterator and an async iterator, which ends with the peer.

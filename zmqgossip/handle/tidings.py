@@ -13,10 +13,11 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from zmqgossip.core.codes import TEXT_MAX, Status
 from zmqgossip.core.direct import NO_TAKER
 from zmqgossip.core.errors import ConfigError, NodeClosed, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, WireError
 from zmqgossip.core.events import Event, Left, NoSeed, ProbeReceived, Ready, RegistrationRefused, ReplyReceived, SeedAccepted, WrongCluster
-from zmqgossip.core.messages import TEXT_MAX, Answer, Status
+from zmqgossip.core.messages import Answer
 from zmqgossip.core.outbox import Answered, Outcome, Question, Segment
 from zmqgossip.core.topics import matches, parse_pattern
 from zmqgossip.core.types import Endpoint, PeerId, Whom

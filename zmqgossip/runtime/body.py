@@ -72,11 +72,13 @@ class Body:
             outbox.OPEN: self._open,
             outbox.CLOSE: self._close_key,
             outbox.SUBSCRIBE: self._subscribe,
+            outbox.TOPICS: self._topics,
             outbox.KNOCK: self._knock,
             outbox.DELIVER: self._tell_now,
             outbox.EVENT: self._tell_now,
             outbox.ASKED: self._tell_now,
             outbox.ANSWERED: self._tell_now,
+            outbox.FLUSHED: self._tell_now,
         }
         loop.add(self)
 
@@ -158,7 +160,9 @@ class Body:
             if message[:1] == b"\x01":
                 self.engine.on_subscription(message[1:], now)
                 self.flush(now)
-            elif message[:1] != b"\x00":
+            elif message[:1] == b"\x00":
+                self.engine.on_unsubscription(message[1:], now)
+            else:
                 self.engine.node.refuse("upstream", "a subscriber")
 
     def _drain_xpub_monitor(self, now: float) -> None:
@@ -289,6 +293,15 @@ class Body:
             return
         self._subs[key] = socket
         self._loop.watch(socket, lambda at: self._drain_sub(key, at), control=False)
+
+    def _topics(self, now: float, key: int, add: Sequence[bytes], remove: Sequence[bytes]) -> None:
+        socket = self._subs.get(key)
+        if socket is None:
+            return
+        for topic in add:
+            socket.setsockopt(zmq.SUBSCRIBE, topic)
+        for topic in remove:
+            socket.setsockopt(zmq.UNSUBSCRIBE, topic)
 
     def _close_sub(self, key: int) -> None:
         socket = self._subs.pop(key)

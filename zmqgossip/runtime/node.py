@@ -13,8 +13,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from zmqgossip.core.codes import Status
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
-from zmqgossip.core.messages import Answer, Status
+from zmqgossip.core.messages import Answer
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import ID_BYTES, Endpoint, Member, PeerId, PeerRecord
@@ -124,7 +125,7 @@ class PeerNode:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publishes one message. Raises PayloadTooLarge, InvalidTopic, NodeClosed."""
-        self._do(lambda engine, now: engine.publish([(topic, payload)], now))
+        self._do(lambda engine, now: engine.publish([(topic, payload, time.time())], now))
 
     def answer(self, token: int, status: Status, payload: bytes, text: str) -> None:
         """Answers a Question. Raises PayloadTooLarge, NodeClosed."""

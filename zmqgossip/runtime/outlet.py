@@ -12,7 +12,7 @@ from typing import Protocol
 
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import Event, ProbeReceived, ReplyReceived
-from zmqgossip.core.messages import Messages
+from zmqgossip.core.gossip_messages import Messages
 from zmqgossip.core.outbox import Answered, Question, Segment
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import decode_messages
@@ -40,12 +40,14 @@ class Delivery:
     """Application messages of one segment.
 
     Attributes:
-        messages: the decoded body: the origin's host and port, the first msg_count, and the messages.
+        messages: the decoded body: the origin's host and port, and the messages.
+        first: msg_count of the first of them.
         brought: where the neighbour that brought it can be reached; None for one's own.
         hops: how often it was passed on before.
     """
 
     messages: Messages
+    first: int
     brought: Endpoint | None
     hops: int
 
@@ -115,4 +117,4 @@ class Outlet:
         except WireError:
             self.refused_count += 1
             return None
-        return Item(at, Delivery(messages, item.brought[1] if item.brought else None, item.header.hops), where)
+        return Item(at, Delivery(messages, item.header.first, item.brought[1] if item.brought else None, item.header.hops), where)

@@ -17,8 +17,8 @@ from typing import TextIO
 from loguru import logger
 
 from zmqgossip.core import events
+from zmqgossip.core.codes import Code
 from zmqgossip.core.errors import CannotWrite
-from zmqgossip.core.messages import Code
 from zmqgossip.core.types import Endpoint
 from zmqgossip.runtime.outlet import Delivery, Item
 from zmqgossip.runtime.words import printable, words
@@ -94,12 +94,11 @@ def _delivery_lines(delivery: Delivery, me: Endpoint | None) -> Iterator[str]:
     body = delivery.messages
     code = Code.PROPAGATED if delivery.hops else Code.GOSSIP
     brought = delivery.brought if delivery.brought is not None else me
-    for place, message in enumerate(body.messages):
-        fields = f"<{code}> <{body.port}> <{seconds(message.sent_at)}> <{body.first + place}>"
-        yield f"{fields} from {brought} origin {delivery.origin}"
-        if message.topic != PLAIN_TOPIC:
-            text = message.payload.decode("utf-8", errors="replace")
-            yield f"{stamp(message.sent_at)} {printable(message.topic)} {delivery.origin}: {printable(text)}"
+    for number, (topic, payload, sent_at) in enumerate(body.rows(), delivery.first):
+        yield f"<{code}> <{body.port}> <{seconds(sent_at)}> <{number}> from {brought} origin {delivery.origin}"
+        if topic != PLAIN_TOPIC:
+            text = payload.decode("utf-8", errors="replace")
+            yield f"{stamp(sent_at)} {printable(topic)} {delivery.origin}: {printable(text)}"
 
 
 def summary(counters: dict[str, int]) -> str:

@@ -13,11 +13,10 @@ import zmq
 
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.messages import Message, Notice
-from zmqgossip.core.streams import Streams
+from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.types import Endpoint, PeerId
 from zmqgossip.core.wire import FLAG_MEMBERSHIP, TOPIC_GOSSIP, Codec, cluster_hash, decode_messages, decode_notices
-from zmqgossip.runtime import sockets
+from zmqgossip.runtime import islands, sockets
 
 STREAMS_MAX = 10_000
 RANGES_MAX = 1_024
@@ -31,12 +30,15 @@ class Seen:
         code: 1133 if the watched peer made it, 1155 if it passed it on.
         origin: who made it.
         number: its msg_count.
+        sent_at: Unix time of its making.
     """
 
     code: int
     origin: Endpoint
     number: int
-    message: Message
+    topic: str
+    payload: bytes
+    sent_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Watch:
         self.counters = Counters()
         self.missed = 0
         self._codec = Codec(cluster_hash(cluster))
-        self._streams = Streams(STREAMS_MAX, RANGES_MAX)
+        self._streams = islands.Seen(STREAMS_MAX, RANGES_MAX)
         self._context: sockets.Context = zmq.Context()
         self._socket = sockets.sub(self._context, publishing, [TOPIC_GOSSIP])
         self._monitor = sockets.subscriber_monitor(self._socket)
@@ -118,8 +120,8 @@ class Watch:
             return
         body = decode_messages(frame, header)
         origin = Endpoint(body.host, body.port)
-        for place, message in enumerate(body.messages):
-            yield Seen(header.code, origin, body.first + place, message)
+        for number, (topic, payload, sent_at) in enumerate(body.rows(), header.first):
+            yield Seen(header.code, origin, number, topic, payload, sent_at)
 
     def close(self) -> None:
         """Ends the socket and its context."""

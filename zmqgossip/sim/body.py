@@ -20,14 +20,17 @@ from zmqgossip.core.outbox import (
     CLOSE,
     DELIVER,
     EVENT,
+    FLUSHED,
     KNOCK,
     OPEN,
     PUBLISH,
     REPLY,
     REQUEST,
     SUBSCRIBE,
+    TOPICS,
     Answered,
     Effect,
+    Flushed,
     Knock,
     Outbox,
     Question,
@@ -70,7 +73,9 @@ class GossipEngine(Engine, Protocol):
     def finished(self) -> bool: ...
     def on_gossip(self, key: int, frame: bytes, now: float) -> None: ...
     def on_subscription(self, topic: bytes, now: float) -> None: ...
-    def publish(self, batch: Sequence[tuple[str, bytes]], now: float) -> None: ...
+    def on_unsubscription(self, topic: bytes, now: float) -> None: ...
+    def publish(self, batch: Sequence[tuple[str, bytes, float]], now: float) -> None: ...
+    def flush(self, token: int, timeout_s: float, now: float) -> None: ...
     def leave(self, now: float) -> None: ...
 
 
@@ -91,11 +96,12 @@ class Body:
         inbox: what arrives while it is paused.
         ready_at: when its engine said Ready; None before.
         ended_at: when it went, however it went; None while it lives.
+        flushes: how flushes ended, by token.
         events, segments, directs: what the user was told and given, with the times; empty if the world keeps none.
     """
 
     __slots__ = (
-        "address", "dealers", "directs", "ended_at", "endpoint", "engine", "events", "gossip", "inbox", "incoming", "label", "life", "name",
+        "address", "dealers", "directs", "ended_at", "endpoint", "engine", "events", "flushes", "gossip", "inbox", "incoming", "label", "life", "name",
         "publish_endpoint", "published", "ready_at", "routes", "segments", "started_at", "state", "subs", "turns", "turns_at",
         "wake_at", "world", "xpub",
     )  # fmt: skip
@@ -124,6 +130,7 @@ class Body:
         self.ready_at: float | None = None
         self.ended_at: float | None = None
         self.published = 0
+        self.flushes: dict[int, Flushed] = {}
         self.events: list[tuple[float, Event]] = []
         self.segments: list[tuple[float, Segment]] = []
         self.directs: list[tuple[float, Question | Answered]] = []
@@ -228,6 +235,10 @@ class Body:
             network.close(self, effect[1])
         elif what == SUBSCRIBE:
             network.subscribe(self, effect[1], effect[2], effect[3])
+        elif what == TOPICS:
+            network.change_topics(self, effect[1], effect[2], effect[3])
+        elif what == FLUSHED:
+            self._flushed(effect[1], now)
         elif what == KNOCK:
             network.knock(self, effect[1], effect[2])
         elif what in (ASKED, ANSWERED):
@@ -245,6 +256,10 @@ class Body:
         self.world.trace.note(now, self.label, type(item).__name__.lower(), repr(item))
         if self.world.keep:
             self.directs.append((now, item))
+
+    def _flushed(self, flushed: Flushed, now: float) -> None:
+        self.world.trace.note(now, self.label, "flushed", repr(flushed))
+        self.flushes[flushed.token] = flushed
 
     def _told(self, event: Event, now: float) -> None:
         self.world.trace.note(now, self.label, "event", event)

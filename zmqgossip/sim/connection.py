@@ -7,7 +7,7 @@ and ends connections is `network`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from zmqgossip.core.types import Endpoint
@@ -46,22 +46,24 @@ class Connection:
 
     Attributes:
         place: who answers for the endpoint, by name; "" if nobody ever did.
-        topics: None for a DEALER.
+        topics: what the SUB wants; None for a DEALER.
+        in_force: the topics that have arrived at the XPUB.
         since: when the asker began to dial.
         target: the process at the other end, once there is one; up goes there, down comes from there.
         route: what the target's ROUTER calls it.
     """
 
     __slots__ = (
-        "asker", "asker_open", "down", "endpoint", "key", "place", "route", "since", "target", "target_open", "topics", "up",
+        "asker", "asker_open", "down", "endpoint", "in_force", "key", "place", "route", "since", "target", "target_open", "topics", "up",
     )  # fmt: skip
 
-    def __init__(self, asker: Body, key: int, endpoint: Endpoint, place: str, topics: tuple[bytes, ...] | None) -> None:
+    def __init__(self, asker: Body, key: int, endpoint: Endpoint, place: str, topics: Iterable[bytes] | None) -> None:
         self.asker = asker
         self.key = key
         self.endpoint = endpoint
         self.place = place
-        self.topics = topics
+        self.topics = None if topics is None else dict.fromkeys(topics)
+        self.in_force: dict[bytes, None] = {}
         self.since = 0.0
         self.target: Body | None = None
         self.route = b""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, TypeAlias
 
+from zmqgossip.core.codes import Code
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.messages import Code
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.types import PeerId
-from zmqgossip.core.wire import FLAG_MEMBERSHIP, TOPIC_GOSSIP, Codec, decode_messages
+from zmqgossip.core.wire import CHECK_END, FLAG_MEMBERSHIP, TOPIC_GOSSIP, WAY_END, Codec, decode_messages
 from zmqgossip.sim.trace import code_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 StreamKey: TypeAlias = tuple[PeerId, int]
 PROBLEMS_MAX = 100
 """Enough to see what kind of fault it is; a broken protocol makes millions."""
-_CHECK = slice(18, 22)
+_CHECK = slice(WAY_END, CHECK_END)
 
 
 class Publication:
@@ -103,17 +103,17 @@ class Ledger:
             header = self._codec.decode_segment(frame)
             if header.flags & FLAG_MEMBERSHIP or not header.message_count:
                 return
-            messages = decode_messages(frame, header)
+            decode_messages(frame, header)
         except WireError as error:
             self._problem(now, f"{body.label} published a frame that nobody can read: {error}")
             return
         stream = self.streams.setdefault((header.origin, header.epoch), Stream(body))
         if header.number in stream.by_number:
             self._problem(now, f"{body.label} published its segment {header.number} twice")
-        if messages.first != stream.message_count + 1:
-            self._problem(now, f"{body.label} counted {messages.first} after {stream.message_count}")
+        if header.first != stream.message_count + 1:
+            self._problem(now, f"{body.label} counted {header.first} after {stream.message_count}")
         publication = Publication(
-            len(stream.publications), now, body.ready_at is not None, messages.first, header.message_count, frame[_CHECK]
+            len(stream.publications), now, body.ready_at is not None, header.first, header.message_count, frame[_CHECK]
         )
         stream.message_count += header.message_count
         stream.publications.append(publication)

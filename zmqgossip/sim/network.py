@@ -9,7 +9,7 @@ Not modelled: TCP giving up after a quarter of an hour of silence, bandwidth, ac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -166,7 +166,7 @@ class Network:
             if connection.topics is None:
                 self._connect_dealer(connection, target)
             else:
-                self._connect_sub(connection, target, connection.topics)
+                self._connect_sub(connection, connection.topics)
 
     def _refuse(self, connection: Connection) -> None:
         self.counters.add("connection.refused")
@@ -184,13 +184,53 @@ class Network:
         self.trace.note(self.clock.now, asker.label, "connected", str(connection.key), target.label)
         asker.turn(asker.engine.on_connected, connection.key)
 
-    def _connect_sub(self, connection: Connection, target: Body, topics: tuple[bytes, ...]) -> None:
+    def _connect_sub(self, connection: Connection, topics: Iterable[bytes]) -> None:
         """Subscriptions arrive one by one in byte order; the XPUB shows only those that are new to it."""
         self.counters.add("connection.sub")
         for topic in sorted(topics):
-            if connection.target_open and target.xpub.subscribe(connection, topic) and target.gossip is not None:
-                self.trace.note(self.clock.now, target.label, "subscription", topic, connection.asker.label)
-                target.turn(target.gossip.on_subscription, topic)
+            self._subscribed(connection, topic)
+
+    def _subscribed(self, connection: Connection, topic: bytes) -> None:
+        target = connection.target
+        if target is None or not connection.target_open:
+            return
+        connection.in_force[topic] = None
+        if target.xpub.subscribe(connection, topic) and target.gossip is not None:
+            self.trace.note(self.clock.now, target.label, "subscription", topic, connection.asker.label)
+            target.turn(target.gossip.on_subscription, topic)
+
+    def _unsubscribed(self, connection: Connection, topic: bytes) -> None:
+        target = connection.target
+        if target is None or topic not in connection.in_force:
+            return
+        del connection.in_force[topic]
+        if target.xpub.unsubscribe(connection, topic) and target.gossip is not None and target.live:
+            self.trace.note(self.clock.now, target.label, "unsubscription", topic, connection.asker.label)
+            target.turn(target.gossip.on_unsubscription, topic)
+
+    def change_topics(self, body: Body, key: int, add: Iterable[bytes], remove: Iterable[bytes]) -> None:
+        """Other topics for a SUB: one that is not connected yet sends them with its first ones."""
+        connection = body.subs.get(key)
+        if connection is None or connection.topics is None:
+            return
+        for sign, topics in ((b"\1", add), (b"\0", remove)):
+            for topic in topics:
+                if sign == b"\1":
+                    connection.topics[topic] = None
+                else:
+                    connection.topics.pop(topic, None)
+                if connection.target is not None:
+                    self._send(connection.up, self._topic_changed, connection, sign + topic)
+
+    def _topic_changed(self, connection: Connection, frame: bytes) -> None:
+        target = connection.target
+        if target is None or target.hold(self._topic_changed, connection, frame) or target.dark:
+            return
+        connection.up.load -= 1
+        if frame[:1] == b"\1":
+            self._subscribed(connection, frame[1:])
+        else:
+            self._unsubscribed(connection, frame[1:])
 
     # -- disconnecting ----------------------------------------------------------------------------------------------------
 
@@ -213,8 +253,8 @@ class Network:
             connection.target_open = False
             target.incoming.pop(connection, None)
             target.routes.pop(connection.route, None)
-            for topic in connection.topics or ():
-                target.xpub.unsubscribe(connection, topic)
+            for topic in list(connection.in_force):
+                self._unsubscribed(connection, topic)
 
     def _hung_up(self, connection: Connection, _frame: bytes) -> None:
         """The target is gone, and the asker hears of it."""

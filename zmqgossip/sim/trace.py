@@ -14,9 +14,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from zmqgossip.core.codes import Code
 from zmqgossip.core.events import Event
-from zmqgossip.core.messages import Code
-from zmqgossip.core.wire import LINK_TOPIC_BYTES, TOPIC_GOSSIP, TOPIC_LINK
+from zmqgossip.core.wire import LINK_TOPIC_BYTES, TOPIC_DIGEST, TOPIC_GOSSIP, TOPIC_LINK, WAY_START
 
 TAIL_MAX = 2000
 """Lines kept: in a network of 100 peers about the last second. More would pin too many frames in memory."""
@@ -25,7 +25,7 @@ Detail: TypeAlias = bytes | Event | str
 _HEAD = struct.Struct(">dBBBI")
 _CODE = struct.Struct(">H")
 _EXCHANGE_CODE_AT = 16
-_SEGMENT_CODE_AT = 14
+_SEGMENT_CODE_AT = WAY_START
 _NAMES = {int(code): code.name for code in Code}
 
 
@@ -81,6 +81,8 @@ def code_of(frame: bytes) -> int:
     offset = _EXCHANGE_CODE_AT
     if frame[:1] == TOPIC_GOSSIP:
         offset = _SEGMENT_CODE_AT
+    elif frame[:1] == TOPIC_DIGEST:
+        offset += 1
     elif frame[:1] == TOPIC_LINK:
         offset += LINK_TOPIC_BYTES
     return int(_CODE.unpack_from(frame, offset)[0]) if len(frame) >= offset + _CODE.size else 0

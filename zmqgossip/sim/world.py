@@ -200,7 +200,15 @@ class World:
             return
         body.published += len(batch)
         self._note(body, "publish", f"{len(batch)} messages")
-        body.turn(body.gossip.publish, batch)
+        wall = self.now + WALL_S
+        body.turn(body.gossip.publish, [(topic, payload, wall) for topic, payload in batch])
+
+    def flush(self, name: str, token: int, timeout_s: float) -> None:
+        """A user asks whether everybody has what a peer published; see `flushes` of its body."""
+        body = self.nodes[name]
+        if body.state is State.RUNNING and body.gossip is not None:
+            self._note(body, "flush", f"{token}")
+            body.turn(body.gossip.flush, token, timeout_s)
 
     def leave(self, name: str) -> None:
         """A peer says goodbye and ends when its engine has finished."""

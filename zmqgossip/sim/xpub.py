@@ -30,17 +30,19 @@ class Xpub(Generic[T]):
         self._lengths[len(topic)] = self._lengths.get(len(topic), 0) + 1
         return True
 
-    def unsubscribe(self, who: T, topic: bytes) -> None:
+    def unsubscribe(self, who: T, topic: bytes) -> bool:
+        """Whether nobody has this topic any more."""
         takers = self._topics.get(topic)
         if takers is None:
-            return
+            return False
         takers.pop(who, None)
         if takers:
-            return
+            return False
         del self._topics[topic]
         self._lengths[len(topic)] -= 1
         if not self._lengths[len(topic)]:
             del self._lengths[len(topic)]
+        return True
 
     def takers(self, frame: bytes) -> list[T]:
         """Who gets this frame."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.core.harness import peer, steady
-from zmqgossip.core.streams import Stream, Streams
+from zmqgossip.runtime.islands import Islands as Stream, Seen as Streams
 
 MANY = 1_000_000
 U64_MAX = 2**64 - 1

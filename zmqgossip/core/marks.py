@@ -1,0 +1,154 @@
+"""Marks: how an origin learns that everybody has what it sent. An echo, as in Segall's propagation of information with feedback
+(A. Segall, Distributed network protocols, IEEE Transactions on Information Theory 29(1), 1983), over whatever way a segment took.
+
+A mark is a flag of a segment. Its *parent* at a node is the neighbour that brought that very segment first, by push or by pull.
+Nobody passes on what it does not have, so parents never form a ring. A node is done with a mark when all up to it is behind it, and each
+neighbour that had its baseline when the mark came is done too, or has the mark of somebody else. What a node says of its marks stands in
+its digests; a parent that is gone is never exchanged for another: the node says *nobody*, which is somebody else to everyone.
+
+A flush is a mark on an empty segment. With its echo go up the number of nodes below, and the sum of the hashes of who they are, so that its
+origin knows whether they are all that live. A neighbour that is slow is not waited for, and named.
+"""
+
+from __future__ import annotations
+
+from zmqgossip.core.digests import Digests
+from zmqgossip.core.gossip_messages import MARKS_MAX, Entry, FlushReport
+from zmqgossip.core.node import Node
+from zmqgossip.core.streams import NOBODY, Mark, Stream, Streams
+from zmqgossip.core.types import PeerId
+from zmqgossip.core.view import Link, View
+from zmqgossip.core.wire import life_hash
+
+FLUSHES_KEPT = 8
+"""Reports of flushes that are repeated: one that a neighbour has missed is made up for by the next digest."""
+SLOW_NAMED_MAX = 256
+U64 = 1 << 64
+
+
+class Marks:
+    """One peer's marks: of its own stream, and of all others."""
+
+    __slots__ = ("_digests", "_me", "_node", "_own_hash", "_streams", "_view", "holding_since")
+
+    def __init__(self, me: PeerId, epoch: int, node: Node, view: View, streams: Streams, digests: Digests) -> None:
+        self._me = me
+        self._own_hash = life_hash(me, epoch)
+        self._node = node
+        self._view = view
+        self._streams = streams
+        self._digests = digests
+        self.holding_since: float | None = None
+
+    # -- coming -----------------------------------------------------------------------------------------------------------
+
+    def came(self, stream: Stream, number: int, bringer: Link | None, now: float, *, flush: bool) -> None:
+        """A segment with a mark is here for the first time; `bringer` is None for this peer's own."""
+        if number <= stream.done or number in stream.marks:
+            return
+        if len(stream.marks) >= MARKS_MAX:
+            self._node.counters.add("dropped.marks_full")
+            return
+        key, parent = (bringer.key, bringer.peer.id) if bringer is not None else (0, self._me)
+        mark = Mark(key, parent, now, {}, flush)
+        for link in self._view.synced():
+            if link.key == key or link.leaving:
+                continue
+            if link.slow:
+                mark.slow[link.peer.id] = None
+            elif self._waits_for(stream, number, link):
+                mark.waiting[link.key] = now
+        stream.marks[number] = mark
+        stream.marked_at = now
+        self._digests.hurry(stream, now)
+
+    def _waits_for(self, stream: Stream, number: int, link: Link) -> bool:
+        theirs = stream.theirs.get(link.key)
+        if theirs is None:
+            return True
+        if theirs.done >= number:
+            return False
+        if number in theirs.marks:
+            return theirs.marks[number] == self._me
+        return theirs.contiguous < number  # else it has jumped over it, and takes no part
+
+    # -- what neighbours say ----------------------------------------------------------------------------------------------
+
+    def heard(self, link: Link, stream: Stream, entry: Entry) -> None:
+        """A neighbour says how its marks are; it stands in `stream.theirs` already."""
+        for report in entry.flushes:
+            mark = stream.marks.get(report.mark)
+            if mark is not None and report.parent == self._me:
+                mark.reports[link.key] = report
+        for number, mark in stream.marks.items():
+            if link.key in mark.waiting and not self._waits_for(stream, number, link):
+                del mark.waiting[link.key]
+
+    def link_lost(self, link: Link, now: float) -> None:
+        """Nobody waits for a link that is gone; what it has brought has no parent any more."""
+        for stream in self._streams.all():
+            stream.theirs.pop(link.key, None)
+            for mark in stream.marks.values():
+                mark.waiting.pop(link.key, None)
+                if mark.parent == link.key:
+                    mark.parent, mark.parent_id = 0, NOBODY
+                    self._digests.hurry(stream, now)
+            self.settle(stream, now)
+
+    def let_go(self, link: Link, now: float) -> None:
+        """A neighbour is slow: it is named instead of waited for."""
+        for stream in self._streams.all():
+            for mark in stream.marks.values():
+                if mark.waiting.pop(link.key, None) is not None:
+                    mark.slow[link.peer.id] = None
+            self.settle(stream, now)
+
+    # -- being done -------------------------------------------------------------------------------------------------------
+
+    def settle(self, stream: Stream, now: float) -> bool:
+        """Whether marks that were waited for are done now."""
+        before = stream.done
+        while stream.marks:
+            number = min(stream.marks)
+            mark = stream.marks[number]
+            if number > stream.contiguous or mark.waiting or self._holds(stream, mark):
+                break
+            del stream.marks[number]
+            stream.done = number
+            if mark.flush:
+                self._report(stream, number, mark)
+        if stream.done == before:
+            return False
+        self._digests.hurry(stream, now)
+        return True
+
+    def _holds(self, stream: Stream, mark: Mark) -> bool:
+        """The application's queue is full: what it has not got is not acknowledged. One's own stream it does not get."""
+        return self.holding_since is not None and mark.parent_id != self._me
+
+    def _report(self, stream: Stream, number: int, mark: Mark) -> None:
+        mine = stream.origin != self._me
+        count, total = int(mine), self._own_hash if mine else 0
+        slow = dict(mark.slow)
+        for report in mark.reports.values():
+            count += report.count
+            total += report.total
+            slow |= dict.fromkeys(report.slow)
+        named = list(slow)[:SLOW_NAMED_MAX]
+        stream.flushes[number] = FlushReport(number, mark.parent_id, count, total % U64, named)
+        if len(stream.flushes) > FLUSHES_KEPT:
+            del stream.flushes[next(iter(stream.flushes))]
+
+    # -- the application's queue ------------------------------------------------------------------------------------------
+
+    def hold(self, now: float) -> None:
+        """The application does not keep up: from now on nothing of others is acknowledged."""
+        if self.holding_since is None:
+            self.holding_since = now
+
+    def release(self, now: float) -> None:
+        """It has room again, or will be told what it lost."""
+        if self.holding_since is not None:
+            self.holding_since = None
+            for stream in self._streams.all():
+                self.settle(stream, now)

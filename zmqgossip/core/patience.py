@@ -1,0 +1,107 @@
+"""Patience: how long a neighbour is waited for before it is slow.
+
+Whoever waits for a mark for 100 ms asks each neighbour that it waits for how it stands: digests ride a pipe that may drop. The time
+in which others waited for a neighbour is added up, progress or not; more than `slow_after_s` of the last four times that, and it is
+slow: not waited for any more, until it is within half a window again. A neighbour is judged by its own number or its silence, never
+by what those behind it lack.
+"""
+
+from __future__ import annotations
+
+from zmqgossip.core.events import NeighbourCaughtUp, NeighbourSlow
+from zmqgossip.core.marks import Marks
+from zmqgossip.core.node import Node
+from zmqgossip.core.repair import Repair
+from zmqgossip.core.streams import Stream, Streams
+from zmqgossip.core.view import Link, View
+
+PATIENCE_DUE = "patience due"
+LOOK_S = 0.1
+ASK_AGAIN_MAX_S = 1.0
+MEMORY = 4
+"""Times `slow_after_s`: a neighbour that creeps is as slow as one that stands still."""
+
+
+class Patience:
+    """One peer's waiting."""
+
+    __slots__ = ("_looked_at", "_marks", "_node", "_repair", "_streams", "_view")
+
+    def __init__(self, node: Node, view: View, streams: Streams, marks: Marks, repair: Repair) -> None:
+        self._node = node
+        self._view = view
+        self._streams = streams
+        self._marks = marks
+        self._repair = repair
+        self._looked_at = 0.0
+
+    def begin(self, now: float) -> None:
+        """A mark has come: it may have to be waited for."""
+        if self._node.timers.when((PATIENCE_DUE, 0)) is None:
+            self._looked_at = now
+            self._node.timers.set((PATIENCE_DUE, 0), now + LOOK_S)
+
+    def due(self, now: float) -> None:
+        """Asks those that are waited for, and finds those that are slow."""
+        waiting = [(stream, mark) for stream in self._streams.all() for mark in stream.marks.values() if mark.waiting]
+        elapsed = min(now - self._looked_at, 2 * LOOK_S)  # who was away itself has not waited
+        self._looked_at = now
+        behind: dict[int, list[Stream]] = {}
+        for stream, mark in waiting:
+            for key, since in mark.waiting.items():
+                streams = behind.setdefault(key, [])
+                if now - since >= LOOK_S and stream not in streams:
+                    streams.append(stream)
+        for key, streams in behind.items():
+            link = self._view.by_key(key)
+            if link is not None and streams:
+                self._wait_for(link, streams, elapsed, now)
+        if any(stream.marks for stream in self._streams.all()):
+            self._node.timers.set((PATIENCE_DUE, 0), now + LOOK_S)
+
+    def _wait_for(self, link: Link, streams: list[Stream], elapsed: float, now: float) -> None:
+        if link.asked_at is None or now >= link.asked_again_at:
+            if link.asked_at is None:
+                link.asked_at = now
+            link.asked_again_at = now + min(2 * max(now - link.asked_at, LOOK_S), ASK_AGAIN_MAX_S)
+            self._repair.ask_how(link, streams[:64])
+        if not (self._is_silent(link, now) or any(self._is_behind(link, stream) for stream in streams)):
+            return
+        after, horizon = self._node.config.slow_after_s, now - MEMORY * self._node.config.slow_after_s
+        link.waited = [(at, spent) for at, spent in link.waited if at > horizon]
+        link.waited.append((now, elapsed))
+        if sum(spent for _, spent in link.waited) > after:
+            self._slow(link, now)
+
+    @staticmethod
+    def _is_silent(link: Link, now: float) -> bool:
+        return link.asked_at is not None and now - link.asked_at > LOOK_S
+
+    @staticmethod
+    def _is_behind(link: Link, stream: Stream) -> bool:
+        """Whether it lacks the oldest mark that it is waited for with."""
+        theirs = stream.theirs.get(link.key)
+        number = min((number for number, mark in stream.marks.items() if link.key in mark.waiting), default=0)
+        return theirs is not None and theirs.contiguous < number
+
+    def _slow(self, link: Link, now: float) -> None:
+        link.slow = True
+        link.waited.clear()
+        self._node.counters.add("neighbours.slow")
+        self._node.outbox.event(NeighbourSlow(link.peer))
+        self._marks.let_go(link, now)
+
+    def answered(self, link: Link) -> None:
+        link.asked_at = None
+
+    def heard(self, link: Link) -> None:
+        """A slow neighbour is waited for again when all that is unsettled is within half a window there."""
+        if not link.slow:
+            return
+        near = self._node.config.pipe_segments // 4
+        for stream in self._streams.all():
+            theirs = stream.theirs.get(link.key)
+            if not stream.settled and theirs is not None and theirs.contiguous + near < stream.contiguous:
+                return
+        link.slow = False
+        self._node.outbox.event(NeighbourCaughtUp(link.peer))

@@ -1,0 +1,283 @@
+"""Publishing: what the application gives is packed into segments, and goes out as fast as everybody keeps up.
+
+What came since the last turn shares a segment: under load thousands of messages one header, idle each goes at once. The *window* is what
+may be under way and not acknowledged, in bytes and in segments: it grows with acknowledgements from 64 KiB up to what neighbours can keep
+for repair and what the pipes hold, divided by the number of peers that publish. Beyond it messages wait here, and whoever publishes waits.
+
+A flush sends an empty segment when all before it has gone, and asks again until those who have it are all that live.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from zmqgossip.core.gossip_messages import FlushReport, Messages
+from zmqgossip.core.node import Node
+from zmqgossip.core.outbox import Flushed, Segment
+from zmqgossip.core.streams import Stream, Streams
+from zmqgossip.core.types import PeerId, PeerRecord
+from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK, FLAG_MEMBERSHIP, encode_messages, life_hash
+
+FLUSH_DUE = "flush due"
+WINDOW_MIN = 65_536
+MARKS_A_WINDOW = 8
+ACTIVE_S = 5.0
+"""A stream that asked for a mark within this shares the window."""
+COUNT_AGAIN_S = 0.1
+"""Between two looks at how many publish."""
+MESSAGE_BYTES = 16
+"""What a message takes in a segment besides its topic and payload, at most."""
+FLUSH_AGAIN_S = 0.05
+FLUSH_AGAIN_MAX_S = 0.5
+SUBSETS_MAX = 8
+"""Slow peers that may or may not have it: so many, and every choice of them is looked at."""
+U64 = 1 << 64
+Publication = tuple[str, bytes, float]
+"""Topic, payload, and Unix time of its making."""
+Living = Callable[[], Sequence[PeerRecord]]
+
+
+@dataclass(slots=True, eq=False)
+class _Flush:
+    """A flush that somebody waits for. `number` is that of its segment; 0 while it waits for those before it."""
+
+    token: int
+    until: float
+    behind: int
+    number: int = 0
+    again_at: float = 0.0
+    again_s: float = FLUSH_AGAIN_S
+    slow: tuple[PeerId, ...] = ()
+
+
+@dataclass(slots=True)
+class _Sent:
+    """Segments that are under way, oldest first: number and bytes."""
+
+    segments: deque[tuple[int, int]] = field(default_factory=deque)
+    bytes: int = 0
+    since_mark: int = 0
+    segments_since_mark: int = 0
+
+
+class Publisher:
+    """One peer's own stream.
+
+    Attributes:
+        message_count: msg_count of the last message that was published.
+    """
+
+    __slots__ = (
+        "_counted_at", "_flushes", "_node", "_sent", "_sharing", "_streams", "_taken", "_waiting", "_waiting_bytes", "_window",
+        "message_count", "stream",
+    )  # fmt: skip
+
+    def __init__(self, me: PeerRecord, node: Node, streams: Streams) -> None:
+        self._node = node
+        self._streams = streams
+        self.stream: Stream = streams.of(me.id, me.epoch)
+        self.stream.begin(0, 0)
+        self.message_count = 0
+        self._waiting: deque[Publication] = deque()
+        self._waiting_bytes = 0
+        self._taken = 0  # publications that were given, of which the last ones may wait
+        self._window = WINDOW_MIN
+        self._sent = _Sent()
+        self._flushes: list[_Flush] = []
+        self._sharing = 1
+        self._counted_at = -COUNT_AGAIN_S
+
+    @property
+    def number(self) -> int:
+        """Of the last segment."""
+        return self.stream.highest
+
+    @property
+    def wants_more(self) -> bool:
+        """Nothing waits for the window."""
+        return not self._waiting
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._waiting_bytes
+
+    @property
+    def unconfirmed_count(self) -> int:
+        """Messages that no neighbour is known to have."""
+        confirmed = max((theirs.contiguous for theirs in self.stream.theirs.values()), default=0)
+        return 0 if confirmed >= self.number else len(self._waiting) + self._count_above(confirmed)
+
+    def _count_above(self, number: int) -> int:
+        frames = [frame for at, frame in self.stream.kept.items() if at > number]
+        headers = [self._node.codec.decode_segment(frame) for frame in frames]
+        return sum(header.message_count for header in headers)
+
+    # -- messages ---------------------------------------------------------------------------------------------------------
+
+    def give(self, batch: Sequence[Publication]) -> None:
+        """Takes publications, which were checked before."""
+        self._waiting.extend(batch)
+        self._waiting_bytes += sum([len(topic) + len(payload) for topic, payload, _ in batch])
+        self._taken += len(batch)
+
+    def next_segment(self, me: PeerRecord, now: float) -> Segment | None:
+        """The next segment to go out: messages if the window has room for them, or a flush whose turn has come."""
+        behind = self._taken - len(self._waiting)
+        for flush in self._flushes:
+            if not flush.number and flush.behind <= behind:
+                return self._flush_segment(me)
+        if not self._waiting or not self._has_room(now):
+            return None
+        topics, payloads, times = self._pack()
+        flags = FLAG_MARK if self._wants_mark(sum(map(len, payloads)), now) else 0
+        column = topics[:1] if topics.count(topics[0]) == len(topics) else topics
+        body = encode_messages(Messages(me.host, me.port, times if times[0] != times[-1] else times[:1], column, payloads))
+        segment = self._segment(me, len(payloads), flags, body)
+        self._node.counters.add("published.messages", len(payloads))
+        return segment
+
+    def _pack(self) -> tuple[list[str], list[bytes], list[float]]:
+        """As many of the messages that wait as a segment holds, and one at least."""
+        topics: list[str] = []
+        payloads: list[bytes] = []
+        times: list[float] = []
+        room = self._node.config.segment_bytes_max
+        waiting = self._waiting
+        taken = 0
+        while waiting:
+            topic, payload, sent_at = waiting[0]
+            size = len(topic) + len(payload)
+            room -= size + MESSAGE_BYTES
+            if room < 0 and payloads:
+                break
+            waiting.popleft()
+            taken += size
+            topics.append(topic)
+            payloads.append(payload)
+            times.append(sent_at)
+        self._waiting_bytes -= taken
+        return topics, payloads, times
+
+    def notices(self, me: PeerRecord, body: bytes) -> Segment:
+        """A membership change: it waits for no window."""
+        return self._segment(me, 0, FLAG_MEMBERSHIP, body)
+
+    def _segment(self, me: PeerRecord, count: int, flags: int, body: bytes) -> Segment:
+        node, number = self._node, self.number + 1
+        frame = node.codec.encode_segment(me.id, me.epoch, number, self.message_count + 1, count, flags, body)
+        self.message_count += count
+        self._sent.segments.append((number, len(frame)))
+        self._sent.bytes += len(frame)
+        self._sent.since_mark = 0 if flags & FLAG_MARK else self._sent.since_mark + len(frame)
+        self._sent.segments_since_mark = 0 if flags & FLAG_MARK else self._sent.segments_since_mark + 1
+        node.outbox.publish(frame)
+        node.counters.add("published.segments")
+        return Segment(frame, node.codec.decode_segment(frame), None)
+
+    # -- the window -------------------------------------------------------------------------------------------------------
+
+    def _limits(self, now: float) -> tuple[int, int]:
+        """Bytes and segments that may be under way."""
+        config = self._node.config
+        if now - self._counted_at >= COUNT_AGAIN_S:
+            others = sum(now - stream.marked_at < ACTIVE_S for stream in self._streams.all() if stream is not self.stream)
+            self._sharing, self._counted_at = others + 1, now
+        bytes_max = min(self._window, config.kept_bytes_max // 2 // self._sharing)
+        return max(bytes_max, 1), max(config.pipe_segments // 2 // self._sharing, 1)
+
+    def _has_room(self, now: float) -> bool:
+        bytes_max, segments_max = self._limits(now)
+        return not self._sent.segments or (self._sent.bytes < bytes_max and len(self._sent.segments) < segments_max)
+
+    def _wants_mark(self, size: int, now: float) -> bool:
+        """When half of the window is under way, on the first segment past each eighth of it, and on the one that fills it.
+
+        Before that nobody is near to waiting, and every mark costs each node two digests.
+        """
+        bytes_max, segments_max = self._limits(now)
+        sent = self._sent
+        unmarked, total = sent.bytes + size, len(sent.segments) + 1
+        if unmarked >= bytes_max or total >= segments_max:
+            return True
+        if unmarked < bytes_max // 2 and total < segments_max // 2:
+            return False
+        return sent.since_mark + size >= bytes_max // MARKS_A_WINDOW or sent.segments_since_mark >= segments_max // MARKS_A_WINDOW
+
+    def acknowledged(self, now: float) -> None:
+        """Marks of this stream are done: what is up to them is at everybody who is not slow."""
+        done, sent = self.stream.done, self._sent
+        freed = 0
+        while sent.segments and sent.segments[0][0] <= done:
+            freed += sent.segments.popleft()[1]
+        sent.bytes -= freed
+        self._window = min(self._window + freed, self._node.config.kept_bytes_max // 2)
+
+    # -- flush ------------------------------------------------------------------------------------------------------------
+
+    def flush(self, token: int, timeout_s: float, now: float) -> None:
+        self._flushes.append(_Flush(token, now + timeout_s, self._taken))
+        self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        if self._flushes:
+            due = min(flush.again_at if flush.again_at > now else flush.until for flush in self._flushes)
+            self._node.timers.set((FLUSH_DUE, 0), min(due, *(flush.until for flush in self._flushes)))
+
+    def _flush_segment(self, me: PeerRecord) -> Segment:
+        """One segment for all flushes whose turn has come."""
+        segment = self._segment(me, 0, FLAG_MARK | FLAG_FLUSH, b"")
+        behind = self._taken - len(self._waiting)
+        for flush in self._flushes:
+            if not flush.number and flush.behind <= behind:
+                flush.number = segment.header.number
+        return segment
+
+    def look_at_flushes(self, living: Living, now: float) -> None:
+        """Ends those that everybody has, or whose time is over; the others are sent again soon."""
+        everybody: Sequence[PeerRecord] | None = None
+        for flush in list(self._flushes):
+            report = self.stream.flushes.get(flush.number) if flush.number else None
+            if report is not None:
+                everybody = living() if everybody is None else everybody
+                missed = who_missed(report, everybody)
+                if missed is not None:
+                    self._end(flush, complete=True, slow=missed)
+                    continue
+                flush.slow = tuple(report.slow)
+                if flush.again_at == 0.0:
+                    flush.again_at = now + flush.again_s
+                    flush.again_s = min(2 * flush.again_s, FLUSH_AGAIN_MAX_S)
+            if flush.until <= now:
+                self._end(flush, complete=False, slow=flush.slow)
+            elif 0.0 < flush.again_at <= now:
+                flush.number, flush.again_at = 0, 0.0
+        self._arm(now)
+
+    def _end(self, flush: _Flush, *, complete: bool, slow: tuple[PeerId, ...]) -> None:
+        self._flushes.remove(flush)
+        self._node.outbox.flushed(Flushed(flush.token, complete, slow))
+        self._node.counters.add("flushes.complete" if complete else "flushes.incomplete")
+
+    def end_flushes(self) -> None:
+        """This peer leaves: nobody hears of it any more."""
+        for flush in list(self._flushes):
+            self._end(flush, complete=False, slow=flush.slow)
+
+
+def who_missed(report: FlushReport, everybody: Sequence[PeerRecord]) -> tuple[PeerId, ...] | None:
+    """The slow ones that do not have it, if all others do; None if somebody else lacks it.
+
+    A slow neighbour of one node may have it of another, so every choice of them is tried.
+    """
+    hashes = {record.id: life_hash(record.id, record.epoch) for record in everybody}
+    wanted = (sum(hashes.values()) - report.total) % U64
+    slow = [peer for peer in report.slow if peer in hashes][:SUBSETS_MAX]
+    missing = len(everybody) - report.count
+    for choice in range(1 << len(slow)):
+        if choice.bit_count() == missing:
+            chosen = tuple(peer for place, peer in enumerate(slow) if choice >> place & 1)
+            if sum(hashes[peer] for peer in chosen) % U64 == wanted:
+                return chosen
+    return None

@@ -1,0 +1,197 @@
+"""Repair: what is missing is asked of a neighbour that has it.
+
+A gap, or a neighbour whose digest is ahead, is no loss yet: what is missing may still be on its way. Only when a stream has not
+moved for a while, the neighbour that is ahead is asked for exactly what is missing. One question a stream is under way; who does not answer
+in time is passed over for the next. Asking somebody also has him push again (a graft): the way that should have brought it is broken.
+
+What nobody keeps any more is given up by name: the stream jumps to the oldest number that two neighbours have, or the only one that
+is ahead after a second, and the numbers of the next segment's messages tell which are lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from zmqgossip.core.gossip_messages import RANGES_MAX, Ask, Pull, Pulled
+from zmqgossip.core.node import Node
+from zmqgossip.core.outbox import Route, Segment
+from zmqgossip.core.streams import Gone, Stream, StreamKey, Streams
+from zmqgossip.core.trees import Trees
+from zmqgossip.core.view import Link, View
+from zmqgossip.core.wire import propagated
+
+PULL_DUE = "pull due"
+ALONE_S = 1.0
+"""How long a second neighbour that has it is waited for, before the only one is believed that the rest is gone."""
+
+
+@dataclass(slots=True, eq=False)
+class _Want:
+    """A stream that lacks something: when to look again, how far it was, and who is asked."""
+
+    stream: Stream
+    due: float
+    contiguous: int
+    asked: int = 0
+    exchange: int = 0
+    silent: dict[int, None] = field(default_factory=dict)
+
+
+class Repair:
+    """One peer's pulls, and its answers to those of others."""
+
+    __slots__ = ("_node", "_streams", "_trees", "_view", "_wants")
+
+    def __init__(self, node: Node, view: View, streams: Streams, trees: Trees) -> None:
+        self._node = node
+        self._view = view
+        self._streams = streams
+        self._trees = trees
+        self._wants: dict[StreamKey, _Want] = {}
+
+    # -- when to ask ------------------------------------------------------------------------------------------------------
+
+    def look(self, stream: Stream, now: float) -> None:
+        """The stream has a gap, or somebody is ahead."""
+        if stream.key not in self._wants and self._lacks(stream):
+            want = _Want(stream, now + self._node.config.pull_after_s, stream.contiguous)
+            self._wants[stream.key] = want
+            self._arm(want.due)
+
+    @staticmethod
+    def _lacks(stream: Stream) -> bool:
+        return bool(stream.beyond) or any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
+
+    def _arm(self, at: float) -> None:
+        planned = self._node.timers.when((PULL_DUE, 0))
+        if planned is None or at < planned:
+            self._node.timers.set((PULL_DUE, 0), at)
+
+    def forget(self, stream: Stream) -> None:
+        self._wants.pop(stream.key, None)
+
+    def link_lost(self, link: Link, now: float) -> None:
+        """Who was asked is gone: somebody else is."""
+        for want in self._wants.values():
+            want.stream.gone.pop(link.key, None)
+            want.silent.pop(link.key, None)
+            if want.asked == link.key:
+                want.asked, want.due = 0, now
+                self._arm(now)
+
+    def due(self, now: float) -> list[tuple[Stream, int]]:
+        """Asks for what has not come. Streams that must jump, and whereto, because nobody keeps what is next."""
+        jumps = []
+        for key, want in list(self._wants.items()):
+            if not self._lacks(want.stream):
+                del self._wants[key]
+            elif want.due <= now and (target := self._look_again(want, now)):
+                jumps.append((want.stream, target))
+        if self._wants:
+            self._arm(min(want.due for want in self._wants.values()))
+        return jumps
+
+    def _look_again(self, want: _Want, now: float) -> int:
+        """Asks somebody, or waits; the number to jump to if it is given up, else 0."""
+        stream, config = want.stream, self._node.config
+        if want.asked:
+            self._node.counters.add("pulls.no_answer")
+            want.silent[want.asked] = None
+            want.asked = 0
+        elif stream.contiguous > want.contiguous:  # it moves: what is missing is on its way
+            want.contiguous, want.due = stream.contiguous, now + config.pull_after_s
+            want.silent.clear()
+            return 0
+        link = self._holder(stream, want)
+        if link is None and want.silent:  # everybody was passed over once
+            want.silent.clear()
+            link = self._holder(stream, want)
+        if link is not None:
+            self._ask(want, link, now)
+            return 0
+        want.due = now + config.pull_after_s
+        return self._target(stream, now)
+
+    # -- whom, and for what -----------------------------------------------------------------------------------------------
+
+    def _holder(self, stream: Stream, want: _Want) -> Link | None:
+        """A neighbour that should have the next number: one that said so, else one that may."""
+        links = [link for link in self._view.synced() if link.connected and link.key not in want.silent and link.key not in stream.gone]
+        ahead = [link for link in links if link.key in stream.theirs and stream.theirs[link.key].contiguous > stream.contiguous]
+        if not ahead:
+            ahead = [link for link in links if link.key not in stream.theirs] if stream.beyond else []
+        load: dict[int, int] = {}
+        for other in self._wants.values():
+            load[other.asked] = load.get(other.asked, 0) + 1
+        return min(ahead, key=lambda link: (link.slow, load.get(link.key, 0)), default=None)
+
+    def _ask(self, want: _Want, link: Link, now: float) -> None:
+        stream = want.stream
+        theirs = stream.theirs.get(link.key)
+        upto = max(stream.highest, theirs.contiguous if theirs is not None else 0)
+        ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
+        if not ranges:
+            return
+        want.asked, want.contiguous, want.due = link.key, stream.contiguous, now + self._node.config.pull_timeout_s
+        want.exchange = self._node.ask(link.key, Pull(link.theirs, stream.origin, stream.epoch, ranges))
+        self._node.counters.add("pulls.sent")
+        self._trees.graft(link, stream.bucket)
+
+    def came(self, link: Link, body: Pulled, exchange: int, now: float) -> list[tuple[Stream, int]]:
+        """The end of an answer: the rest is asked for at once. Streams that must jump."""
+        want = self._wants.get((body.origin, body.epoch))
+        if want is None or want.asked != link.key or want.exchange != exchange:
+            self._node.counters.add("pulls.stale")
+            return []
+        stream = want.stream
+        if stream.contiguous == want.contiguous:
+            if body.oldest > stream.contiguous + 1:
+                stream.gone_since = stream.gone_since if stream.gone else now
+                stream.gone[link.key] = Gone(body.oldest, body.contiguous, body.messages)
+                self._node.counters.add("pulls.gone")
+            else:
+                want.silent[link.key] = None
+                self._node.counters.add("pulls.unserved")
+        else:
+            stream.gone.clear()
+        want.asked, want.due, want.contiguous = 0, now, stream.contiguous
+        return self.due(now)
+
+    def _target(self, stream: Stream, now: float) -> int:
+        """The oldest number that two neighbours have, or the one that is left after a while; 0: not yet."""
+        oldest = sorted(gone.oldest for gone in stream.gone.values())
+        if not oldest or (len(oldest) == 1 and now - stream.gone_since < ALONE_S):
+            return 0
+        target = oldest[1] if len(oldest) > 1 else oldest[0]
+        if stream.beyond:
+            target = min(target, *stream.beyond)
+        return target
+
+    # -- answering --------------------------------------------------------------------------------------------------------
+
+    def on_pull(self, body: Pull, route: Route, exchange: int) -> None:
+        """Gives what is here of what a neighbour lacks, so much at a time."""
+        stream = self._streams.get(body.origin, body.epoch)
+        if stream is None:
+            self._node.answer(route, Pulled(body.origin, body.epoch, 0, 0, 0), exchange)
+            return
+        frames = self._streams.held(stream, body.ranges, self._node.config.pull_bytes_max)
+        for frame in frames:
+            self._node.outbox.reply(route, propagated(frame))
+        self._node.counters.add("pulls.answered")
+        self._node.counters.add("pulls.segments", len(frames))
+        end = Pulled(stream.origin, stream.epoch, stream.oldest, stream.contiguous, stream.messages)
+        self._node.answer(route, end, exchange)
+
+    def ask_how(self, link: Link, streams: Sequence[Stream]) -> None:
+        """Asks a neighbour how streams are there: digests ride a pipe that drops, an answer does not."""
+        if link.connected and link.theirs:
+            self._node.ask(link.key, Ask(link.theirs, [stream.key for stream in streams]))
+            self._node.counters.add("digests.asked")
+
+
+def is_needed(stream: Stream, segment: Segment, links: Sequence[Link]) -> bool:
+    """Whether some neighbour may lack a segment that was pulled."""
+    number = segment.header.number
+    return any(link.key not in stream.theirs or stream.theirs[link.key].contiguous < number for link in links)

@@ -1,0 +1,198 @@
+"""Trees: which neighbours push which buckets to this peer. The receiver prunes and grafts, by its subscriptions.
+
+At first everybody pushes everything, a flood. A neighbour that brings only what is known already is asked no more (its topic is
+unsubscribed) while enough others are left, so a pruned link costs nobody anything. When a parent is lost, or somebody is nearer to the
+origin, a pruned one is asked again. Wrong guesses cost a copy or a pull, never a message: digests tell what is missing.
+
+An origin's segments travel on one of 256 topics, its bucket. Who shares a bucket shares its pushes: a neighbour that is the way of
+one origin there is kept, though it brings copies of the other's.
+
+    E                     all buckets
+    E high                the 16 buckets of one half byte
+    E high low            one bucket
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from zmqgossip.core.node import Node
+from zmqgossip.core.rates import Meter
+from zmqgossip.core.streams import Stream, StreamKey
+from zmqgossip.core.types import PeerId
+from zmqgossip.core.view import Link, View
+from zmqgossip.core.wire import TOPIC_GOSSIP, bucket_of, bucket_topic
+
+COPIES_MAX = 3
+"""Known segments in a row before a neighbour is pruned: one is a race, three are a habit."""
+PRUNE_GAP_S = 0.2
+"""Between two prunes of one bucket: what the first one changes must show before the next."""
+ACTIVE_S = 10.0
+"""An origin that sent within this counts when ways are kept for it."""
+FASTER_MAX = 3
+"""Digests in a row that show a shorter way before it is taken."""
+
+
+@dataclass(slots=True, eq=False)
+class _Bucket:
+    """What is known of one bucket: the way and the last time of each of its origins, and how much travels on it."""
+
+    ways: dict[StreamKey, tuple[int, float]] = field(default_factory=dict)
+    pruned_at: float = -PRUNE_GAP_S
+    meter: Meter = field(default_factory=Meter)
+
+
+class Trees:
+    """One peer's prunes and grafts."""
+
+    __slots__ = ("_buckets", "_me", "_node", "_own", "_view")
+
+    def __init__(self, me: PeerId, node: Node, view: View) -> None:
+        self._me = me
+        self._own = bucket_of(me)
+        self._node = node
+        self._view = view
+        self._buckets: dict[int, _Bucket] = {}
+
+    # -- what came --------------------------------------------------------------------------------------------------------
+
+    def came_first(self, link: Link, stream: Stream, hops: int, size: int, now: float) -> None:
+        """A neighbour pushed a segment that was new."""
+        stream.parent, stream.hops, stream.active_at = link.key, hops, now
+        bucket = self._bucket(stream.bucket)
+        bucket.ways[stream.key] = (link.key, now)
+        bucket.meter.add(size, now)
+        link.copies[stream.bucket] = 0
+
+    def came_again(self, link: Link, stream: Stream, now: float) -> None:
+        """A neighbour pushed a segment that was known: of another's stream, or of this peer's own."""
+        number = stream.bucket
+        bucket = self._bucket(number)
+        way = bucket.ways
+        if number in link.lazy:  # on its way when it was pruned
+            self._node.counters.add("duplicates.known")
+            return
+        if stream.origin != self._me and way.get(stream.key, (0, now))[0] == 0:  # so far it was pulled: here it comes by itself
+            way[stream.key] = (link.key, now)
+        shared = stream.origin == self._me or len(way) > 1
+        if shared and any(key == link.key and origin != stream.key and now - at < ACTIVE_S for origin, (key, at) in way.items()):
+            self._node.counters.add("duplicates.bucket_collision")
+            return
+        self._node.counters.add("duplicates.own" if stream.origin == self._me else "duplicates.known")
+        link.copies[number] = link.copies.get(number, 0) + 1
+        if link.copies[number] >= COPIES_MAX and now - bucket.pruned_at >= PRUNE_GAP_S and self._may_prune(link, number, now):
+            bucket.pruned_at = now
+            self._prune(link, number)
+
+    def _may_prune(self, link: Link, number: int, now: float) -> bool:
+        ways = self._active_ways(number, now)
+        if not ways:
+            return number == self._own
+        if link.key in ways:
+            return False
+        eager = sum(number not in other.lazy for other in self._view.up())
+        return eager - 1 >= max(self._parents_wanted(number, now), len(ways))
+
+    def _active_ways(self, number: int, now: float) -> dict[int, None]:
+        """Keys of the links that are the way of an origin that sent lately."""
+        bucket = self._bucket(number)
+        for stale in [origin for origin, (_, at) in bucket.ways.items() if now - at >= ACTIVE_S]:
+            del bucket.ways[stale]
+        return {key: None for key, _ in bucket.ways.values() if key}
+
+    def _parents_wanted(self, number: int, now: float) -> int:
+        """One where so much travels that a second copy costs more than a rare pull."""
+        config, meter = self._node.config, self._bucket(number).meter
+        is_hot = meter.count_per_s(now) > config.hot_segments_per_s or meter.bytes_per_s(now) > config.hot_bytes_per_s
+        return 1 if is_hot else config.parents
+
+    def _bucket(self, number: int) -> _Bucket:
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = _Bucket()
+        return bucket
+
+    # -- subscriptions ----------------------------------------------------------------------------------------------------
+
+    def _prune(self, link: Link, number: int) -> None:
+        before = cover(link.lazy)
+        link.lazy[number] = None
+        self._change(link, before)
+        self._node.counters.add("trees.pruned")
+
+    def graft(self, link: Link, number: int) -> None:
+        """Has a neighbour push a bucket again; nothing if it does."""
+        if number not in link.lazy:
+            return
+        before = cover(link.lazy)
+        del link.lazy[number]
+        link.copies[number] = 0
+        self._change(link, before)
+        self._node.counters.add("trees.grafted")
+
+    def _change(self, link: Link, before: dict[bytes, None]) -> None:
+        after = cover(link.lazy)
+        add = [topic for topic in after if topic not in before]
+        remove = [topic for topic in before if topic not in after]
+        self._node.outbox.topics(link.key, add, remove)
+
+    def topics(self, link: Link, now: float) -> list[bytes]:
+        """What a new link subscribes to: all, but for buckets that have their parents."""
+        link.lazy = {
+            number: None
+            for number in self._buckets
+            if self._active_ways(number, now) and self._eager_count(number, link) >= self._parents_wanted(number, now)
+        }
+        return list(cover(link.lazy))
+
+    def _eager_count(self, number: int, but: Link) -> int:
+        return sum(number not in link.lazy for link in self._view.up() if link is not but)
+
+    # -- what changes the trees -------------------------------------------------------------------------------------------
+
+    def link_lost(self, gone: Link, now: float) -> list[tuple[Link, int]]:
+        """Buckets that have lost a parent get another one. The grafts: link and bucket."""
+        grafts = []
+        for number, bucket in self._buckets.items():
+            if number in gone.lazy:
+                continue
+            for key in [key for key, (way, _) in bucket.ways.items() if way == gone.key]:
+                bucket.ways[key] = (0, bucket.ways[key][1])
+            if not self._active_ways(number, now):
+                continue
+            short = self._parents_wanted(number, now) - self._eager_count(number, gone)
+            lazy = [link for link in self._view.synced() if number in link.lazy and link is not gone]
+            for link in lazy[: max(0, short)]:
+                self.graft(link, number)
+                grafts.append((link, number))
+        return grafts
+
+    def said_hops(self, link: Link, stream: Stream, hops: int) -> bool:
+        """How far a neighbour is from the origin. Whether it is grafted by that: it showed a shorter way three times running."""
+        if hops + 1 >= stream.hops or stream.bucket not in link.lazy:
+            stream.faster.pop(link.key, None)
+            return False
+        stream.faster[link.key] = stream.faster.get(link.key, 0) + 1
+        if stream.faster[link.key] < FASTER_MAX:
+            return False
+        del stream.faster[link.key]
+        self.graft(link, stream.bucket)
+        return True
+
+
+def cover(lazy: Iterable[int]) -> dict[bytes, None]:
+    """The fewest topics that take all buckets but those."""
+    by_half: dict[int, list[int]] = {}
+    for number in lazy:
+        by_half.setdefault(number >> 4, []).append(number)
+    if not by_half:
+        return {TOPIC_GOSSIP: None}
+    topics: dict[bytes, None] = {}
+    for high in range(16):
+        out = by_half.get(high)
+        if out is None:
+            topics[TOPIC_GOSSIP + bytes((high,))] = None
+        else:
+            topics |= {bucket_topic(number): None for number in range(high << 4, (high + 1) << 4) if number not in out}
+    return topics
