@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         PortInUse,
         RequestFailed,
         Timeout,
+        WouldBlock,
         ZmqGossipError,
     )
     from zmqgossip.core.events import (
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
         FrameRefused,
         LeaveReceived,
         Left,
+        LoopLate,
+        MessagesLost,
+        NeighbourCaughtUp,
         NeighbourDown,
         NeighbourReported,
+        NeighbourSlow,
         NeighbourUp,
         NoSeed,
         PeerAlive,
@@ -67,11 +72,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "core.config": "ProtocolConfig",
     "core.errors": "CannotBind ConfigError InvalidTimeout InvalidTopic NodeClosed PayloadTooLarge PeerBusy PeerGone PortInUse"
-    " RequestFailed Timeout ZmqGossipError",
-    "core.events": "Connected DeadReportReceived Event FrameRefused LeaveReceived Left NeighbourDown NeighbourReported NeighbourUp"
-    " NoSeed PeerAlive PeerCleared PeerDead PeerHeld PeerJoined PeerLeft PeerListed PeerNotListed PeerReady"
-    " PeerRemoved PeerSuspected ProbeMissed ProbeReceived Ready Refuted RegistrationReceived RegistrationRefused"
-    " RemoteLimited ReplyReceived SeedAccepted SeedLost VerdictHeard VersionRefused WrongCluster",
+    " RequestFailed Timeout WouldBlock ZmqGossipError",
+    "core.events": "Connected DeadReportReceived Event FrameRefused LeaveReceived Left LoopLate MessagesLost NeighbourCaughtUp"
+    " NeighbourDown NeighbourReported NeighbourSlow NeighbourUp NoSeed PeerAlive PeerCleared PeerDead PeerHeld PeerJoined"
+    " PeerLeft PeerListed PeerNotListed PeerReady PeerRemoved PeerSuspected ProbeMissed ProbeReceived Ready Refuted"
+    " RegistrationReceived RegistrationRefused RemoteLimited ReplyReceived SeedAccepted SeedLost VerdictHeard VersionRefused"
+    " WrongCluster",
     "core.types": "Endpoint Member PeerRecord PeerState",
     "handle.feed": "Feed",
     "handle.message": "Message Origin Request",
@@ -93,10 +99,14 @@ __all__ = [
     "InvalidTopic",
     "LeaveReceived",
     "Left",
+    "LoopLate",
     "Member",
     "Message",
+    "MessagesLost",
+    "NeighbourCaughtUp",
     "NeighbourDown",
     "NeighbourReported",
+    "NeighbourSlow",
     "NeighbourUp",
     "NoSeed",
     "NodeClosed",
@@ -136,6 +146,7 @@ __all__ = [
     "Timeout",
     "VerdictHeard",
     "VersionRefused",
+    "WouldBlock",
     "WrongCluster",
     "ZmqGossipError",
 ]

@@ -81,6 +81,7 @@ class ProtocolConfig:
     seed_bytes_per_s: int = _knob(1 * MIB, 69_760, 1024 * 1024 * MIB, "a request has at most some hundred bytes; at least one frame fits")
     clients_max: int = _knob(10_000, 1, 10_000_000, "connections whose rates are remembered: 2 MB; whoever is forgotten starts anew")
 
+    slow_after_s: float = _knob(5.0, 0.1, 600, "nobody waits longer than this for one neighbour, or for one application, that is slow")
     message_bytes_max: int = _knob(60_000, 1, 65_000, "payload and topic of one message; a frame holds 64 KiB")
     segment_bytes_max: int = _knob(65_536, 1024, 65_536, "body of a segment: copies decide the cost beyond")
     members_max: int = _knob(100_000, 10, 10_000_000, "entries of a table of members, the living and the dead")

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 
 class ZmqGossipError(Exception):
-    """The root of all errors that this package raises on purpose."""
+    """The root of all errors that this package raises on purpose.
+
+    Attributes:
+        published_count: messages that `publish_many` had published when it raised this.
+    """
+
+    published_count = 0
 
 
 class ConfigError(ZmqGossipError):
@@ -63,6 +69,18 @@ class PayloadTooLarge(ZmqGossipError):
         super().__init__(f"the message has {size} bytes, at most {size_max} fit; send it in parts")
         self.size = size
         self.size_max = size_max
+
+
+class WouldBlock(ZmqGossipError):
+    """The queue of what is to be published is full, and whoever publishes here must not wait for room in it.
+
+    Attributes:
+        why: what forbids the waiting.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the message was not taken: too much waits to be published, and {why}")
+        self.why = why
 
 
 class InvalidTopic(ZmqGossipError):

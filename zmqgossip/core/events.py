@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from zmqgossip.core.messages import Evidence, Why
-from zmqgossip.core.types import Endpoint, PeerRecord, PeerState
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord, PeerState
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -178,6 +178,34 @@ class Ready(Event, frozen=True):
     """A message published anywhere from now on reaches this peer. `links` are up both ways."""
 
     links: int
+
+
+class MessagesLost(Event, frozen=True):
+    """The messages `first` to `last` of an origin's life (`epoch`) do not come to this application any more."""
+
+    origin: PeerId
+    epoch: int
+    first: int
+    last: int
+    why: str
+
+
+class NeighbourSlow(Event, frozen=True):
+    """A neighbour is too slow to be waited for. It gets what it can take, or the names of what it missed."""
+
+    peer: PeerRecord
+
+
+class NeighbourCaughtUp(Event, frozen=True):
+    """A neighbour that was slow is waited for again."""
+
+    peer: PeerRecord
+
+
+class LoopLate(Event, frozen=True):
+    """The thread that serves the sockets came `late_s` seconds late: it was kept from running, or had too much to do."""
+
+    late_s: float
 
 
 class Left(Event, frozen=True):

@@ -9,6 +9,7 @@ segments are passed on and kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from zmqgossip.core.errors import InvalidTopic, PayloadTooLarge, WireError
 from zmqgossip.core.messages import TEXT_MAX, Message, Messages, Notice, Position
@@ -62,16 +63,16 @@ class Gossip:
             else:
                 self._node.counters.add("baseline.covered")
 
-    def publish(self, me: PeerRecord, batch: Sequence[tuple[str, bytes]], now: float) -> None:
+    def publish(self, me: PeerRecord, batch: Sequence[Any], now: float) -> None:
         """Publishes application messages, as few segments as hold them.
 
         Raises PayloadTooLarge and InvalidTopic before any of them goes out.
         """
         config = self._node.config
         room = config.segment_bytes_max - ENVELOPE_BYTES
-        for topic, _ in batch:
+        for topic, *_ in batch:
             _check_topic(topic)
-        messages = [Message(self._node.wall(now), topic, payload) for topic, payload in batch]
+        messages = [Message(sent_at[0] if sent_at else self._node.wall(now), topic, payload) for topic, payload, *sent_at in batch]
         sizes = [message_bytes(message) for message in messages]
         for size in sizes:
             if size > min(room, config.message_bytes_max):

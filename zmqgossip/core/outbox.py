@@ -13,6 +13,8 @@ An effect is a tuple whose first item says what it is. Tuples and not objects: w
     (EVENT, event)                   something that the user is told
     (ASKED, question)                a direct message for the user; `PeerEngine.answer` takes its token
     (ANSWERED, answered)             the one end of a direct message of the user's own
+    (TOPICS, key, add, remove)       change what the SUB under `key` is subscribed to; what is added comes first
+    (FLUSHED, flushed)               the one end of a flush of the user's own
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any, NamedTuple
 from zmqgossip.core.events import Event
 from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
 
-REQUEST, REPLY, PUBLISH, OPEN, CLOSE, SUBSCRIBE, KNOCK, DELIVER, EVENT, ASKED, ANSWERED = range(11)
+REQUEST, REPLY, PUBLISH, OPEN, CLOSE, SUBSCRIBE, KNOCK, DELIVER, EVENT, ASKED, ANSWERED, TOPICS, FLUSHED = range(13)
 Effect = tuple[Any, ...]
 Route = bytes
 """Where an answer goes: what the ROUTER calls a connection. It means nothing beyond the turn that named it."""
@@ -82,6 +84,14 @@ class Answered(NamedTuple):
     why: str
 
 
+class Flushed(NamedTuple):
+    """How the flush that was asked for under `token` ended: `complete` if every live peer that is not in `slow` has all of it."""
+
+    token: int
+    complete: bool
+    slow: tuple[PeerId, ...]
+
+
 class Outbox:
     """Effects in the order in which they were decided."""
 
@@ -127,3 +137,9 @@ class Outbox:
 
     def answered(self, answered: Answered) -> None:
         self.effects.append((ANSWERED, answered))
+
+    def topics(self, key: int, add: Sequence[bytes], remove: Sequence[bytes]) -> None:
+        self.effects.append((TOPICS, key, tuple(add), tuple(remove)))
+
+    def flushed(self, flushed: Flushed) -> None:
+        self.effects.append((FLUSHED, flushed))

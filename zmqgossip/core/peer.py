@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 from zmqgossip.core import accusations, baseline, direct, farewell, liveness, overlay, presence
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.gate import Gate
-from zmqgossip.core.gossip import Gossip
+from zmqgossip.core.gossip import ENVELOPE_BYTES, Gossip
 from zmqgossip.core.members import Members
 from zmqgossip.core.membership import Membership
 from zmqgossip.core.messages import (
@@ -38,11 +39,14 @@ from zmqgossip.core.messages import (
 )
 from zmqgossip.core.neighbours import Neighbours
 from zmqgossip.core.node import Node
-from zmqgossip.core.outbox import Knock, Outbox, Route
+from zmqgossip.core.outbox import Flushed, Knock, Outbox, Route
 from zmqgossip.core.rates import Limit
 from zmqgossip.core.types import Endpoint, PeerRecord, PeerState, Whom
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
+
+ENCODING_BYTES = 18
+"""Of one message in a segment's body, at most: its time, and what says how long topic and payload are."""
 
 
 class PeerEngine:
@@ -107,9 +111,37 @@ class PeerEngine:
     def start(self, now: float) -> None:
         self.presence.start(now)
 
-    def publish(self, batch: Sequence[tuple[str, bytes]], now: float) -> None:
-        """Publishes (topic, payload) pairs. Raises PayloadTooLarge, and then none of them went out."""
+    def publish(self, batch: Sequence[Any], now: float) -> None:
+        """Publishes (topic, payload, Unix time) triples that were checked before."""
         self.gossip.publish(self.me, batch, now)
+
+    @property
+    def message_bytes_max(self) -> int:
+        """Bytes that topic and payload of one message may have together."""
+        config = self.node.config
+        return min(config.message_bytes_max, config.segment_bytes_max - ENVELOPE_BYTES) - ENCODING_BYTES
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether nothing that was published waits for the window."""
+        return True
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that were published and wait for the window."""
+        return 0
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that were published and that not everybody is known to have."""
+        return 0
+
+    def flush(self, token: int, timeout_s: float, now: float) -> None:
+        """Asks whether everybody has what was published until now. One FLUSHED effect with `token` follows."""
+        self.outbox.flushed(Flushed(token, True, ()))
+
+    def on_room(self, has_room: bool, now: float) -> None:
+        """The application's queues are full, or have room again."""
 
     def ask(self, token: int, whom: Whom, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
         """Asks one peer, or tells it something. One ANSWERED effect with `token` follows. Raises PayloadTooLarge, InvalidTimeout."""

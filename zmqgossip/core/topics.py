@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from zmqgossip.core.errors import ConfigError
+from zmqgossip.core.errors import ConfigError, InvalidTopic, PayloadTooLarge
 
 ONE = "*"
 REST = ">"
+TOPIC_MAX = 200
+"""Characters of a topic."""
 
 
 def parse_pattern(pattern: str) -> tuple[str, ...]:
@@ -21,14 +23,28 @@ def parse_pattern(pattern: str) -> tuple[str, ...]:
     return tokens
 
 
-def parse_topic(topic: str) -> tuple[str, ...]:
-    """The tokens of a topic that a pattern can name. Raises ConfigError for an empty token, or a character that patterns use."""
-    tokens = tuple(topic.split("."))
-    if "" in tokens:
-        raise ConfigError(f"topic {topic!r} has an empty token; write tokens between dots, as in prices.btc")
-    if any(char in topic for char in (ONE, REST)):
-        raise ConfigError(f"topic {topic!r} has '*' or '>', which stand in patterns only; publish to one topic, as prices.btc")
-    return tokens
+def check_topic(topic: str) -> None:
+    """Raises InvalidTopic for what no receiver would take, or no pattern could name."""
+    if len(topic) > TOPIC_MAX:
+        raise InvalidTopic(topic, f"it has {len(topic)} characters, at most {TOPIC_MAX} fit")
+    if "" in topic.split("."):
+        raise InvalidTopic(topic, "it has an empty token; write tokens between dots, as in prices.btc")
+    if ONE in topic or REST in topic:
+        raise InvalidTopic(topic, "'*' and '>' stand in patterns only; publish to one topic, as prices.btc")
+    if any("\ud800" <= char <= "\udfff" for char in topic):
+        raise InvalidTopic(topic, "it has half a surrogate pair, which UTF-8 cannot write")
+
+
+def check_message(topic: str, payload_length: int, message_bytes_max: int) -> int:
+    """The bytes of the longest payload that may be published under this topic.
+
+    Raises InvalidTopic, and PayloadTooLarge where topic and payload together have more than `message_bytes_max` bytes.
+    """
+    check_topic(topic)
+    topic_length = len(topic.encode())
+    if topic_length + payload_length > message_bytes_max:
+        raise PayloadTooLarge(topic_length + payload_length, message_bytes_max)
+    return message_bytes_max - topic_length
 
 
 def matches(tokens: tuple[str, ...], topic: str) -> bool:

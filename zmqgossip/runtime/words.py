@@ -72,6 +72,11 @@ def _limited(event: events.RemoteLimited) -> str:
     return f"{event.remote} sends more {event.what} than are taken of one; from now on only counted, as limited.{event.what}"
 
 
+def _messages_lost(event: events.MessagesLost) -> str:
+    named = f"message {event.first}" if event.first == event.last else f"messages {event.first} to {event.last}"
+    return f"lost {named} of {event.origin.hex()[:8]}: {event.why}"
+
+
 _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.PeerJoined: lambda event: f"joined {event.peer}",
     events.PeerReady: lambda event: f"peer ready {event.peer}",
@@ -94,6 +99,12 @@ _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.VerdictHeard: _verdict,
     events.Refuted: lambda event: f"this peer was called dead; it lives, revision {event.revision}",
     events.Ready: lambda event: f"ready, {counted(event.links, 'link')} up",
+    events.MessagesLost: _messages_lost,
+    events.NeighbourSlow: lambda event: f"slow neighbour {event.peer}: not waited for",
+    events.NeighbourCaughtUp: lambda event: f"neighbour {event.peer} has caught up",
+    events.LoopLate: lambda event: (
+        f"this node was {event.late_s:.2f} s late: other threads of its process, or the machine, kept it from running"
+    ),
     events.Left: lambda event: f"left the network: {event.heard} of {event.told} neighbours and seeds confirmed it",
     events.Connected: lambda event: f"connection from {event.address}",
     events.RegistrationReceived: lambda event: f"registration of {event.peer} from {event.address}",

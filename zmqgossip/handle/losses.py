@@ -1,0 +1,55 @@
+"""Losses by name: which messages of whom the application did not take in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from zmqgossip.core.errors import WireError
+from zmqgossip.core.events import MessagesLost
+from zmqgossip.core.outbox import Segment
+from zmqgossip.core.types import PeerId
+from zmqgossip.core.wire import decode_messages
+
+WHY = "the application did not take them in time"
+Range = tuple[int, int]
+"""The first and the last of a row of numbers."""
+
+
+class Losses:
+    """Segments that were dropped, until they are told."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[tuple[PeerId, int], list[Range]] = {}
+
+    def add(self, segments: Iterable[Segment]) -> None:
+        for segment in segments:
+            numbers = numbers_of(segment)
+            if numbers is not None:
+                self._ranges.setdefault((segment.header.origin, segment.header.epoch), []).append(numbers)
+
+    def drain(self) -> list[MessagesLost]:
+        """One event for each row of numbers without a hole."""
+        if not self._ranges:
+            return []
+        lost, self._ranges = self._ranges, {}
+        return [MessagesLost(origin, epoch, first, last, WHY) for (origin, epoch), ranges in lost.items() for first, last in merged(ranges)]
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """The same numbers in as few ranges as hold them, in their order."""
+    rows: list[Range] = []
+    for first, last in sorted(ranges):
+        if rows and first <= rows[-1][1] + 1:
+            rows[-1] = (rows[-1][0], max(last, rows[-1][1]))
+        else:
+            rows.append((first, last))
+    return rows
+
+
+def numbers_of(segment: Segment) -> Range | None:
+    """The numbers of its first and its last message; None if its body would be refused."""
+    try:
+        first = decode_messages(segment.frame, segment.header).first
+    except WireError:
+        return None
+    return first, first + segment.header.message_count - 1
