@@ -12,7 +12,7 @@ import pytest
 
 from tests.handle.network import SOON_S, Network, in_thread
 from tests.support import wait_for
-from zmqgossip import Endpoint, Message, PeerJoined, PeerLeft, PeerReady, SeedAccepted, Timeout
+from zmqgossip import Endpoint, Message, MessagesLost, PeerJoined, PeerLeft, PeerReady, SeedAccepted, Timeout
 from zmqgossip.handle import feed as feed_module
 
 pytestmark = pytest.mark.sockets
@@ -129,6 +129,7 @@ def test_feeds_come_and_go_while_messages_stream_in(network: Network) -> None:
     def publish() -> None:
         while not done.is_set():
             first.publish("stream", bytes(100))
+            first.stats()  # which waits until it has gone out: not all at once
 
     with second.subscribe("stream") as lasting, in_thread(publish):
         for _ in range(200):
@@ -142,18 +143,27 @@ def test_feeds_come_and_go_while_messages_stream_in(network: Network) -> None:
     assert not second._tidings._feeds
 
 
-def test_what_a_reader_had_no_room_for_is_counted_at_the_feed_and_for_good_in_the_stats(
+def test_what_a_reader_had_no_room_for_is_told_by_name_and_counted_at_the_feed_and_for_good_in_the_stats(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "ITEMS_MAX", 10)
+    monkeypatch.setattr(feed_module, "ITEMS_MAX", 8)
     first, second, _ = network.peers
     before = second.stats().get("dropped.user_queue_full", 0)
-    with second.subscribe("many") as feed:
-        for number in range(15):
+    with second.subscribe("before") as earlier:
+        first.publish("before", b"")
+        earlier.get(SOON_S)  # whatever was under way has come
+    with second.subscribe("many") as feed, second.events(MessagesLost) as losses:
+        for number in range(17):  # one more than twice what the feed holds: so much it takes for some time
             first.publish("many", b"%d" % number)
-        wait_for(lambda: feed.dropped_count == 5, what="the drops")
-        assert [feed.get(0).payload for _ in range(10)] == [b"%d" % number for number in range(10)]
-    assert second.stats()["dropped.user_queue_full"] == before + 5
+            first.stats()  # which comes after it, so that each message is a segment
+        lost = losses.get(SOON_S)
+        kept = [feed.get(0) for _ in range(7)]
+        assert [message.payload for message in kept] == [b"%d" % number for number in range(10, 17)]
+        assert feed.dropped_count == 10
+    assert isinstance(lost, MessagesLost)
+    assert (lost.origin, lost.epoch, lost.why) == (first.id, first.me.epoch, "the application did not take them in time")
+    assert (lost.first, lost.last) == (kept[0].number - 10, kept[0].number - 1)
+    assert second.stats()["dropped.user_queue_full"] == before + 10
 
 
 def test_a_feed_that_nobody_holds_any_more_costs_nothing(network: Network) -> None:

@@ -79,6 +79,7 @@ def test_a_user_who_takes_nothing_loses_segments_by_count_and_no_event(monkeypat
         peer.start()
         for _ in range(20):
             peer.publish("topic", bytes(1_000))
+            peer.counters()  # which comes after it, so that each message is a segment
         assert peer.counters()["dropped.user_queue_full"] >= 14
         peer.leave()
         wait_for(lambda: happened(peer, Left), what="the event behind all that was dropped")

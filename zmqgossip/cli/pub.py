@@ -48,15 +48,14 @@ def pub(
     with Stop(ExitCode.CUT_SHORT) as stop, Guest(config, profile, host, announce, stop, quiet=quiet) as guest:
         if not guest.wait_until_ready(wait):
             raise typer.Exit(ExitCode.CUT_SHORT)
-        publisher = _Publisher(guest.peer, topic, as_json)
-        complete = True
+        publisher = _Publisher(guest.peer, topic, as_json, stop)
         if body is not None:
-            publisher.publish(os.fsencode(body))
+            complete = publisher.publish(os.fsencode(body))
         else:
             if sys.stdin.isatty():
                 signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background, reading is an error then and not a halt
                 say("each line is a message; Ctrl-D ends it", quiet)
-            complete = publisher.publish_lines(guest.settings.protocol.message_bytes_max, stop)
+            complete = publisher.publish_lines(guest.settings.protocol.message_bytes_max)
         say(f"published {counted(publisher.count, 'message')}; {counted(len(guest.peer.members()), 'other peer')} known", quiet)
     if not complete:
         raise typer.Exit(ExitCode.CUT_SHORT)
@@ -81,34 +80,42 @@ class _Publisher:
         count: messages published by now.
     """
 
-    def __init__(self, peer: Peer, topic: str, as_json: bool) -> None:
+    def __init__(self, peer: Peer, topic: str, as_json: bool, stop: Stop) -> None:
         self.count = 0
+        self._stop = stop
         self._peer = peer
         self._topic = topic
         self._as_json = as_json
 
-    def publish(self, payload: bytes) -> None:
+    def publish(self, payload: bytes) -> bool:
+        """False: a signal came first, and the peer has said goodbye."""
+        from zmqgossip.core.errors import NodeClosed
         from zmqgossip.runtime.report import stamp
 
-        self._peer.publish(self._topic, payload)
+        try:
+            self._peer.publish(self._topic, payload)
+        except NodeClosed:
+            if not self._stop.asked:
+                raise
+            return False
         self.count += 1
         if self._as_json:
             facts = {"topic": self._topic, "number": self.count, "size": len(payload)}
             print(json.dumps({"ts": stamp(time.time()), "kind": "published", **facts}), flush=True)
+        return True
 
-    def publish_lines(self, bytes_max: int, stop: Stop) -> bool:
+    def publish_lines(self, bytes_max: int) -> bool:
         """Each line of standard input as it comes; false if a signal came before its end. Raises ZmqGossipError at a line too long."""
         from zmqgossip.core.errors import PayloadTooLarge, ZmqGossipError
 
-        for line in _lines_of_stdin(bytes_max, stop):
-            if stop.asked:
-                break
+        for line in _lines_of_stdin(bytes_max, self._stop):
             try:
-                self.publish(line)
+                if self._stop.asked or not self.publish(line):
+                    break
             except PayloadTooLarge as error:
                 limit = f"with the topic it has more than {error.size_max} bytes"  # how many is not known: not all of it was read
                 raise ZmqGossipError(f"line {self.count + 1} is too long: {limit}; the lines before it were published") from None
-        return not stop.asked
+        return not self._stop.asked
 
 
 def _lines_of_stdin(bytes_max: int, stop: Stop) -> Iterator[bytes]:

@@ -36,15 +36,11 @@ def check_topic(topic: str) -> None:
 
 
 def check_message(topic: str, payload_length: int, message_bytes_max: int) -> int:
-    """The bytes of the longest payload that may be published under this topic.
-
-    Raises InvalidTopic, and PayloadTooLarge where topic and payload together have more than `message_bytes_max` bytes.
-    """
+    """The bytes of the longest payload that may be published under this topic. Raises InvalidTopic, PayloadTooLarge."""
     check_topic(topic)
-    topic_length = len(topic.encode())
-    if topic_length + payload_length > message_bytes_max:
-        raise PayloadTooLarge(topic_length + payload_length, message_bytes_max)
-    return message_bytes_max - topic_length
+    if payload_length > message_bytes_max:
+        raise PayloadTooLarge(payload_length, message_bytes_max)
+    return message_bytes_max
 
 
 def matches(tokens: tuple[str, ...], topic: str) -> bool:

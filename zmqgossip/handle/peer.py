@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +21,15 @@ from typing import Any
 from zmqgossip.core.errors import ConfigError, NodeClosed, Timeout
 from zmqgossip.core.events import Event
 from zmqgossip.core.types import Member, PeerId, PeerRecord, is_unicast_host
-from zmqgossip.handle import last, tidings
+from zmqgossip.handle import last
 from zmqgossip.handle.awaiting import settled
 from zmqgossip.handle.callbacks import OnMessage, OnRequest
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.message import AnyPeer, Message, whom
 from zmqgossip.handle.process import Process
+from zmqgossip.handle.publishing import Publishing
+from zmqgossip.handle.tidings import Tidings
+from zmqgossip.runtime.arguments import bytes_of, seconds_of, text_of
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import PeerNode, Place
 from zmqgossip.runtime.words import words
@@ -38,7 +40,7 @@ CLOSE_TIMEOUT_S = 0.5
 """To say goodbye: a neighbour that lives answers in milliseconds, and the end shall take no longer than a second."""
 
 
-class Peer:
+class Peer(Publishing):
     """A peer. It joins when it is entered with `with` or `async with`, or by `start()`, and leaves at the end, or by `close()`.
 
     Args:
@@ -78,7 +80,7 @@ class Peer:
         given = {key: value for key, value in said.items() if value is not None}
         self._settings = _settings(config, given)
         self._place = (port, publish_port, announce)
-        self._tidings = tidings.Tidings()
+        self._tidings = Tidings(self._settings.protocol.slow_after_s)
         self._node: PeerNode | None = None
         self._process = Process()
         self._starting = threading.RLock()  # a signal handler may close what its own thread is just starting, or closing
@@ -118,6 +120,7 @@ class Peer:
         self._node = node
         last.remember(self)
         self._tidings.attach(node)
+        self._outgoing = node.outgoing
         node.start()
 
     def _refuse_if_closed(self) -> None:
@@ -136,19 +139,25 @@ class Peer:
             return None
         return self._tidings.left
 
-    def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
+    def close(self, timeout: float = CLOSE_TIMEOUT_S) -> int:
         """Leaves the network and ends everything: feeds end, waiting calls raise NodeClosed. A second call does nothing.
+
+        What was published before goes out before the goodbye.
 
         Any thread may call it, callbacks and signal handlers too. In a forked child it does nothing.
 
         Args:
             timeout: seconds for the goodbye to be heard, and for a callback that runs to return; 0 goes without.
+
+        Returns:
+            How many messages this peer has published that not everybody is known to have.
         """
+        unconfirmed = 0
         if not self._process.is_here:
-            return
+            return unconfirmed
         with self._closing:
             if self._is_closed:
-                return
+                return unconfirmed
             self._tidings.leave()
             left = self.begin_to_leave() if timeout > 0 else None
             if left is not None:
@@ -157,10 +166,11 @@ class Peer:
             with self._starting:
                 node = self._node
             if node is not None:
-                node.close()
+                unconfirmed = node.close()
                 last.forget(self)
             self._tidings.end()
             self._tidings.join(timeout)
+        return unconfirmed
 
     @property
     def is_closed(self) -> bool:
@@ -183,9 +193,9 @@ class Peer:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
 
-    async def aclose(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
+    async def aclose(self, timeout: float = CLOSE_TIMEOUT_S) -> int:
         """`close` for tasks."""
-        await asyncio.to_thread(self.close, timeout)
+        return await asyncio.to_thread(self.close, timeout)
 
     def _running(self) -> PeerNode:
         self._process.check()
@@ -230,21 +240,6 @@ class Peer:
 
     # -- messages to all --------------------------------------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publishes one message to everybody.
-
-        Raises:
-            PayloadTooLarge: topic and payload together do not fit a segment.
-            InvalidTopic: no receiver would take that topic.
-            NodeClosed: the peer was closed, or not started.
-        """
-        self._running().publish(_text(topic), _bytes(payload))
-
-    async def apublish(self, topic: str, payload: bytes) -> None:
-        """`publish` for tasks."""
-        topic, payload = _text(topic), _bytes(payload)
-        await settled(self._running().submit(lambda engine, now: engine.publish([(topic, payload, time.time())], now)))
-
     def subscribe(self, pattern: str = ">") -> Feed[Message]:
         """A feed of the messages of others from now on: an iterator and an async iterator, which ends with the peer.
 
@@ -258,12 +253,12 @@ class Peer:
             NodeClosed: this is a forked child.
         """
         self._process.check()
-        return self._tidings.subscribe(_text(pattern, "a pattern"))
+        return self._tidings.subscribe(text_of(pattern, "a pattern"))
 
     def on(self, pattern: str = ">") -> Callable[[OnMessage], OnMessage]:
         """Decorates a function that is called with each message of others whose topic fits; in one thread, one after the other."""
         self._process.check()
-        _text(pattern, "a pattern")  # at once: @peer.on without its parentheses would register nothing
+        text_of(pattern, "a pattern")  # at once: @peer.on without its parentheses would register nothing
 
         def decorate(function: OnMessage) -> OnMessage:
             self._tidings.on(pattern, function)
@@ -287,22 +282,22 @@ class Peer:
             Timeout: nothing was heard of it in time.
             PayloadTooLarge, NodeClosed
         """
-        self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=False).result()
+        self._tidings.ask(self._running(), whom(peer), bytes_of(payload), seconds_of(timeout), wants_answer=False).result()
 
     async def asend(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> None:
         """`send` for tasks."""
-        await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=False))
+        await settled(self._tidings.ask(self._running(), whom(peer), bytes_of(payload), seconds_of(timeout), wants_answer=False))
 
     def request(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """Asks one peer and returns what its handler answered. It is asked once at most.
 
         Args and errors: as of `send`; RequestFailed also if the handler raised, and at once where a callback asks its own peer.
         """
-        return self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=True).result()
+        return self._tidings.ask(self._running(), whom(peer), bytes_of(payload), seconds_of(timeout), wants_answer=True).result()
 
     async def arequest(self, peer: AnyPeer, payload: bytes, timeout: float = REQUEST_TIMEOUT_S) -> bytes:
         """`request` for tasks."""
-        return await settled(self._tidings.ask(self._running(), whom(peer), _bytes(payload), _seconds(timeout), wants_answer=True))
+        return await settled(self._tidings.ask(self._running(), whom(peer), bytes_of(payload), seconds_of(timeout), wants_answer=True))
 
     def on_request(self, function: OnRequest) -> OnRequest:
         """Decorates the function that gets direct messages and returns the answer to a request; in the callbacks' thread."""
@@ -378,21 +373,3 @@ def check_kinds(kinds: Iterable[object]) -> None:
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Event)):
             raise TypeError(f"{kind!r} is no kind of event; give classes, as PeerDead")
-
-
-def _text(topic: object, what: str = "a topic") -> str:
-    if not isinstance(topic, str):
-        raise TypeError(f"{what} is a str, not {type(topic).__name__}")
-    return topic
-
-
-def _seconds(timeout: object) -> float:
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"a timeout is a number of seconds, not {timeout!r}: who is asked may never answer")
-    return timeout
-
-
-def _bytes(payload: object) -> bytes:
-    if not isinstance(payload, (bytes, bytearray, memoryview)):
-        raise TypeError(f"a payload is bytes, not {type(payload).__name__}; encode it first, as text.encode()")
-    return bytes(payload)

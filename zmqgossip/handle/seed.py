@@ -67,6 +67,9 @@ class Seed:
             if feed is not None:
                 feed.put(item)
 
+    def turn_over(self) -> None:
+        """Every reader was awake at once: at a seed little happens."""
+
     def fail(self, error: BaseException) -> None:
         """The node has ended by a bug of ours; called in its thread."""
         self._end_feeds(error)

@@ -18,12 +18,14 @@ from zmqgossip.core.direct import NO_TAKER
 from zmqgossip.core.errors import ConfigError, NodeClosed, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, WireError
 from zmqgossip.core.events import Event, Left, NoSeed, ProbeReceived, Ready, RegistrationRefused, ReplyReceived, SeedAccepted, WrongCluster
 from zmqgossip.core.messages import Answer
-from zmqgossip.core.outbox import Answered, Outcome, Question, Segment
+from zmqgossip.core.outbox import Answered, Flushed, Outcome, Question, Segment
 from zmqgossip.core.topics import matches, parse_pattern
 from zmqgossip.core.types import Endpoint, PeerId, Whom
 from zmqgossip.handle.callbacks import Callbacks, OnMessage, OnRequest
 from zmqgossip.handle.feed import Feed
+from zmqgossip.handle.losses import Losses
 from zmqgossip.handle.message import Message, Request, messages_of, request_of
+from zmqgossip.handle.patient import PatientFeed
 from zmqgossip.runtime.body import Told
 from zmqgossip.runtime.node import PeerNode
 
@@ -40,13 +42,16 @@ _PROBES = (ProbeReceived, ReplyReceived)
 class Tidings:
     """What one peer hears. It is a sink, and may be made before there is a node.
 
+    Args:
+        patience_s: seconds that a feed of messages may be full before it drops some.
+
     Attributes:
         ready: is done when the peer is ready, and fails when it never will be.
         left: is set when the goodbye is heard.
         leaving: whether this peer is on its way out: what it asked ends with it then, and not with those whom it asked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float) -> None:
         self.ready: Future[None] = Future()
         self.left = threading.Event()
         self.leaving = False
@@ -59,17 +64,29 @@ class Tidings:
         self._event_feeds: tuple[weakref.ref[Feed[Event]], ...] = ()
         self._change = threading.Lock()
         self._node: PeerNode | None = None
-        self._inbox: Feed[Message | Request] = Feed(self._unpack_for_callbacks)
+        self._patience_s = patience_s
+        self._losses = Losses()  # not told yet
+        self._filled: dict[Feed[Any], None] = {}  # in this turn
+        self._has_room = True  # in all feeds that others can be slowed for
+        self._inbox: PatientFeed[Message | Request] = PatientFeed(
+            self._unpack_for_callbacks,
+            patience_s=patience_s,
+            lost=self._on_lost,
+            room=self._look,
+            may_drop=lambda thing: isinstance(thing, Segment),  # who asks was promised an answer
+        )
         self._callbacks = Callbacks(self._inbox, self._answer)
         self._takes_questions = False
         self._is_full = False  # the inbox: who asks hears BUSY
         self._tokens = itertools.count(1)
         self._asked: dict[int, tuple[Future[bytes], PeerId, float]] = {}
+        self._flushing: dict[int, Future[bool]] = {}
         self._ended = False
 
     def attach(self, node: PeerNode) -> None:
         """The node is there: what was registered before its start holds for it."""
         self._node = node
+        node.outgoing.forbids = self._why_not_wait
         if self._takes_questions:
             node.refuse_questions(None)
 
@@ -88,8 +105,50 @@ class Tidings:
         elif isinstance(item, Question):
             self._put(self._inbox, item, len(item.payload))
             self._watch_room()
+        elif isinstance(item, Flushed):
+            flushing = self._flushing.pop(item.token, None)
+            if flushing is not None:
+                _settle(flushing, item.complete)
         else:
             self._on_event(item)
+
+    def turn_over(self) -> None:
+        """All of a turn is told: readers are woken once for it, and the node hears whether they keep up. See Sink."""
+        if not self._filled and self._has_room:
+            return
+        for lost in self._losses.drain():
+            self._on_event(lost)
+        filled, self._filled = self._filled, {}
+        for feed in filled:
+            feed.wake()
+        has_room = not self._is_any_full()
+        if has_room is not self._has_room and self._node is not None:
+            self._has_room = has_room
+            self._node.tell_room(has_room)
+            self._node.outgoing.nudge()  # whoever waits there must not wait any more
+
+    def _is_any_full(self) -> bool:
+        feeds = (feed() for feed in self._feeds)
+        return self._inbox.is_full or any(feed is not None and feed.is_full for feed in feeds)
+
+    def _look(self, _: object = None) -> None:
+        """A feed has room again, or is gone: the node's thread looks what follows. From any thread."""
+        if not self._has_room and self._node is not None:
+            self._node.look()
+
+    def _on_lost(self, things: list[Segment]) -> None:
+        self._lost_count += len(things)
+        self._losses.add(things)
+
+    def _why_not_wait(self) -> str | None:
+        """Why the calling thread must not wait for room to publish, if it must not."""
+        if self._callbacks.is_caller:
+            return "a callback must not wait, for it keeps others from being called"
+        if self._is_any_full():
+            return "a feed of this peer's is full, so the room might depend on the reading of it"
+        if self._node is not None and self._node.is_caller:
+            return "the node's own thread must not wait for itself"
+        return None
 
     def _watch_room(self) -> None:
         """Who asks while the handlers have no room for one more is told so, and never that it was taken. In the node's thread."""
@@ -103,10 +162,14 @@ class Tidings:
         """The node has ended by a bug of ours. See Sink."""
         self.end(error)
 
-    def _put(self, feed: Feed[Any] | None, thing: object, size: int = 0) -> bool:
-        taken = feed is None or feed.put(thing, size)
-        self._lost_count += not taken
-        return taken
+    def _put(self, feed: Feed[Any] | None, thing: object, size: int = 0) -> None:
+        if feed is None:
+            return
+        before = feed.dropped_count
+        feed.add(thing, size)
+        if not isinstance(feed, PatientFeed):  # which tells by itself what it dropped
+            self._lost_count += feed.dropped_count - before
+        self._filled[feed] = None
 
     def _hand_on(self, segment: Segment) -> None:
         if segment.brought is None:  # its own
@@ -162,9 +225,9 @@ class Tidings:
             messages = self._decode(segment)
             return messages if tokens == (">",) else [message for message in messages if matches(tokens, message.topic)]
 
-        feed = Feed(unpack, self._forget)
+        feed = PatientFeed(unpack, self._forget, patience_s=self._patience_s, lost=self._on_lost, room=self._look)
         with self._change:
-            self._feeds = (*_living(self._feeds), weakref.ref(feed))
+            self._feeds = (*_living(self._feeds), weakref.ref(feed, self._look))
         if self._ended:
             feed.end()
         return feed
@@ -244,6 +307,22 @@ class Tidings:
         asking.add_done_callback(asked)
         return answer
 
+    def flush(self, node: PeerNode, timeout_s: float) -> Future[bool]:
+        """Asks for a flush; the future has its end."""
+        token, flushing = next(self._tokens), Future[bool]()
+        self._flushing[token] = flushing
+        if self._ended:  # in this very moment: nobody else ends it any more
+            self._flushing.pop(token, None)
+            raise NodeClosed(CLOSED)
+        node.flush(token, timeout_s).add_done_callback(lambda done: self._flush_failed(token, done))
+        return flushing
+
+    def _flush_failed(self, token: int, done: Future[None]) -> None:
+        error = done.exception()
+        flushing = None if error is None else self._flushing.pop(token, None)
+        if flushing is not None:
+            _settle(flushing, None, error)
+
     # -- the end ----------------------------------------------------------------------------------------------------------
 
     def end(self, error: BaseException | None = None) -> None:
@@ -261,6 +340,10 @@ class Tidings:
             self._inbox.close()
         else:
             self._inbox.end(error)
+        for token in list(self._flushing):
+            flushing = self._flushing.pop(token, None)
+            if flushing is not None:
+                _settle(flushing, None, closed)
         for token in list(self._asked):
             asked = self._asked.pop(token, None)
             if asked is not None:

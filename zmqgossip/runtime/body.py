@@ -14,21 +14,26 @@ from typing import Any
 import zmq
 
 from zmqgossip.core import outbox
-from zmqgossip.core.events import Event
-from zmqgossip.core.outbox import Answered, Knock, Question, Route, Segment
+from zmqgossip.core.events import Event, LoopLate
+from zmqgossip.core.outbox import Answered, Flushed, Knock, Question, Route, Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import Endpoint
 from zmqgossip.runtime import sockets
 from zmqgossip.runtime.knocker import Knocker
 from zmqgossip.runtime.loop import Loop
+from zmqgossip.runtime.outgoing import Outgoing
 from zmqgossip.runtime.sockets import Socket
 
 DRAIN_MAX = 256
-"""Frames that one socket may hand over in a turn, so that no neighbour starves the others."""
+"""Frames that one control socket may hand over in a turn, so that nobody starves the others."""
+GOSSIP_FRAMES = 16
+"""Frames that a SUB hands over before another one has its turn: a millisecond at most, and what follows from them is done at once."""
+NOBLOCK = int(zmq.NOBLOCK)
+"""A plain number: the enumeration costs more than the call that it is for."""
 WALL_CHECK_S = 1.0
 Engine = PeerEngine | SeedEngine
-Told = Event | Segment | Question | Answered
+Told = Event | Segment | Question | Answered | Flushed
 Tell = Callable[[float, Any], None]
 """Takes the Unix time and a `Told`."""
 
@@ -43,11 +48,18 @@ class _Line:
 
 
 class Body:
-    """Sockets of one engine. `tell(wall, item)` gets its events and deliveries, in order."""
+    """Sockets of one engine. `tell(wall, item)` gets its events and deliveries, in order.
+
+    Attributes:
+        outgoing: where a peer's engine gets from what is to be published.
+        turn_over: is called when all that a turn had to tell is told.
+    """
 
     def __init__(self, loop: Loop, engine: Engine, router: Socket, xpub: Socket | None, domain: bytes, tell: Tell) -> None:
         self.domain = domain
         self.engine = engine
+        self.outgoing: Outgoing | None = None
+        self.turn_over: Callable[[], object] = lambda: None
         self._loop = loop
         self._tell = tell
         self._router = router
@@ -72,12 +84,12 @@ class Body:
             outbox.OPEN: self._open,
             outbox.CLOSE: self._close_key,
             outbox.SUBSCRIBE: self._subscribe,
-            outbox.TOPICS: self._topics,
             outbox.KNOCK: self._knock,
             outbox.DELIVER: self._tell_now,
             outbox.EVENT: self._tell_now,
             outbox.ASKED: self._tell_now,
             outbox.ANSWERED: self._tell_now,
+            outbox.TOPICS: self._topics,
             outbox.FLUSHED: self._tell_now,
         }
         loop.add(self)
@@ -104,7 +116,25 @@ class Body:
         due = self.engine.next_deadline
         if due is not None and due <= now:
             self.engine.on_timers(now)
+        self.take_in(now)
         self.flush(now)
+        self.turn_over()
+
+    def take_in(self, now: float, *, in_any_case: bool = False) -> None:
+        """Gives the engine what waits to be published, if it wants more. It comes last in a turn, when the engine knows all else."""
+        if self.outgoing is None:
+            return
+        assert isinstance(self.engine, PeerEngine)
+        if in_any_case or self.engine.wants_more:
+            published = self.outgoing.take()
+            if published:
+                self.engine.publish(published, now)
+        self.outgoing.settle(self.engine.backlog_bytes)
+
+    def tell_late(self, now: float, late_s: float) -> None:
+        """The loop was late."""
+        self._tell_now(now, LoopLate(late_s))
+        self.turn_over()
 
     def flush(self, now: float) -> None:
         """Executes the outbox. What an effect causes at once (a connect that is refused) is told in the next turn."""
@@ -204,21 +234,26 @@ class Body:
             self.flush(now)
             line = self._lines.get(key) if self._lines.get(key) is line else None
 
-    def _drain_sub(self, key: int, now: float) -> None:
+    def _drain_sub(self, key: int, now: float) -> bool:
+        """Reads some frames, and says whether there may be more. No effect is executed in between, so the socket stays."""
         assert isinstance(self.engine, PeerEngine)
-        for _ in range(DRAIN_MAX):
-            socket = self._subs.get(key)
-            if socket is None:
-                return
+        socket = self._subs.get(key)
+        if socket is None:
+            return False
+        more = True
+        for _ in range(GOSSIP_FRAMES):
             try:
-                parts = socket.recv_multipart(zmq.NOBLOCK)
+                frame = socket.recv(NOBLOCK, copy=False)  # which knows whether it is the last part; to ask the socket costs twice as much
             except zmq.Again:
-                return
-            if len(parts) != 1:
+                more = False
+                break
+            if frame.more:
+                socket.recv_multipart(NOBLOCK)
                 self.engine.node.refuse("parts", "a publisher")
                 continue
-            self.engine.on_gossip(key, parts[0], now)
-            self.flush(now)
+            self.engine.on_gossip(key, frame.bytes, now)
+        self.flush(now)
+        return more
 
     def _knocked(self, key: int, results: Sequence[Knock], now: float) -> None:
         self._later.append(lambda at: self.engine.on_knock(key, results, at))

@@ -1,8 +1,8 @@
 """One zmq.Poller thread that drives any number of engines.
 
 A turn: sleep until a socket has something, somebody calls, or the next deadline; read the clock once; drain control sockets
-(ROUTER, DEALER, monitors), then gossip; then timers. There is no tick. Sockets belong to this thread; everybody else hands over
-a callable and a wake-up.
+(ROUTER, DEALER, monitors), then gossip, in fair shares and only for some milliseconds, so that control never waits long behind it;
+then calls and timers. There is no tick. Sockets belong to this thread; everybody else hands over a callable and a wake-up.
 """
 
 from __future__ import annotations
@@ -27,9 +27,17 @@ if TYPE_CHECKING:
     from zmqgossip.runtime.body import Body
 
 T = TypeVar("T")
-Handler = Callable[[float], None]
+Handler = Callable[[float], object]
+"""Reads a source. Of gossip it reads some, and returns whether there is more."""
 Call = tuple[Callable[[], Any], "Future[Any] | None"]
 STOP_TIMEOUT_S = 2.0
+GOSSIP_S = 0.005
+"""A turn's time for gossip: what asks for an answer waits no longer than that behind it."""
+LATE_S = 0.25
+"""A loop later than this is told of. It is half the shortest reply time-out that is usual (`lan`): twice as late, neighbours would miss
+an answer. And it is fifty times what a thread waits for one other that computes (sys.getswitchinterval), so it never is chance."""
+TOLD_EVERY_S = 10.0
+"""Seconds between two such events: a loop that is late is so for long, and need not be told a hundred times."""
 SOCKETS_MAX = 16_384
 """Of one context; 1,023 by default, which a few engines with their DEALERs and monitors could use up."""
 
@@ -52,6 +60,10 @@ class Loop:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._running = True
+        self._turns = 0
+        self.late_count = 0  # turns later than LATE_S
+        self.lag_max_s = 0.0
+        self._told_late_at = -TOLD_EVERY_S
         self._pid = os.getpid()
         self._zap = Zap(self.context, self._connected)
         self._watch(self._wake_out.fileno(), self._drain_wake, control=True)
@@ -67,7 +79,7 @@ class Loop:
 
     def call(self, function: Callable[[], T], timeout_s: float | None = None) -> T:
         """Runs `function` in the loop's thread and returns, or raises, what it does. Raises NodeClosed, TimeoutError."""
-        if threading.current_thread() is self._thread:
+        if self.is_caller:
             return function()
         return self.submit(function).result(timeout_s)
 
@@ -84,12 +96,23 @@ class Loop:
         if not self._running:
             self._refuse_calls()
             raise NodeClosed("the node is closed")
+        if not self.wake():
+            self._refuse_calls()
+
+    def wake(self) -> bool:
+        """Has the loop take a turn soon; false when its thread has ended. Takes no lock."""
         try:
             self._wake_in.send(b"\0")
         except BlockingIOError:  # it is full of wake-ups already
-            return
-        except OSError:  # the thread has just ended
-            self._refuse_calls()
+            return True
+        except OSError:
+            return False
+        return True
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether the loop's own thread asks this."""
+        return threading.current_thread() is self._thread
 
     def stop(self) -> None:
         """Ends the thread, the bodies' sockets and the context. A second call does nothing."""
@@ -97,7 +120,7 @@ class Loop:
             return
         with suppress(NodeClosed):  # it ended in this very moment
             self.post(self._end)
-        if threading.current_thread() is not self._thread:
+        if not self.is_caller:
             self._thread.join(STOP_TIMEOUT_S)
 
     # -- in the loop's thread ---------------------------------------------------------------------------------------------
@@ -180,25 +203,57 @@ class Loop:
                 future.set_exception(NodeClosed("the node is closed"))
 
     def _turn(self) -> None:
-        ready = self._poller.poll(self._sleep_ms())
+        asleep = time.monotonic()
+        due = self._next_due(asleep)
+        ready = self._poller.poll(None if due is None else max(0, int((due - asleep) * 1000) + 1))  # rounded up, or it would spin
         now = time.monotonic()
-        for wanted in (True, False):
-            for source, _ in ready:
-                control, handler = self._handlers.get(source, (None, None))
-                if handler is not None and control is wanted:
-                    handler(now)
+        gossip = []
+        for source, _ in ready:
+            control, handler = self._handlers.get(source, (False, None))
+            if not control:
+                gossip.append(source)
+            elif handler is not None:
+                handler(now)
+        if gossip:
+            self._drain_gossip(gossip, now)
         self._make_calls()
         for body in list(self._bodies):
             body.turn(now)
+        self._watch_time(now if due is None else min(now, due), now)
 
-    def _sleep_ms(self) -> int | None:
-        """How long nothing is due; None for ever. Rounded up, or the last millisecond would be spent spinning."""
+    def _next_due(self, now: float) -> float | None:
+        """When the next turn is due if nothing comes; not before now."""
         if self._calls:
-            return 0
+            return now
         deadlines = [due for due in (body.next_deadline for body in self._bodies) if due is not None]
-        if not deadlines:
-            return None
-        return max(0, int((min(deadlines) - time.monotonic()) * 1000) + 1)
+        return max(now, min(deadlines)) if deadlines else None
+
+    def _drain_gossip(self, sources: list[Any], now: float) -> None:
+        """Reads some of each in turn, and begins with another one every time: none starves the others, nor do all of them the rest."""
+        self._turns += 1
+        waiting = deque(sources)
+        waiting.rotate(-(self._turns % len(sources)))
+        until = now + GOSSIP_S
+        while waiting:
+            source = waiting.popleft()
+            handler = self._handlers.get(source, (False, None))[1]
+            if handler is not None and handler(now):
+                waiting.append(source)
+            if time.monotonic() >= until:
+                return
+
+    def _watch_time(self, due: float, began: float) -> None:
+        """How late this turn came, or the next one will come because it took so long."""
+        now = time.monotonic()
+        late = max(began - due, now - began)
+        if late > self.lag_max_s:
+            self.lag_max_s = late
+        if late > LATE_S:
+            self.late_count += 1
+            if now - self._told_late_at >= TOLD_EVERY_S:
+                self._told_late_at = now
+                for body in list(self._bodies):
+                    body.tell_late(now, late)
 
     def _end(self) -> None:
         self._running = False

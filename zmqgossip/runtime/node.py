@@ -10,11 +10,13 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from zmqgossip.core.codes import Status
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
+from zmqgossip.core.errors import NodeClosed
 from zmqgossip.core.messages import Answer
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
@@ -23,6 +25,7 @@ from zmqgossip.core.wire import cluster_hash
 from zmqgossip.runtime import sockets
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.loop import Loop
+from zmqgossip.runtime.outgoing import Outgoing
 from zmqgossip.runtime.outlet import Item, Outlet, Sink
 
 T = TypeVar("T")
@@ -47,6 +50,9 @@ class Place:
 class PeerNode:
     """A peer of the network, from the first line of its constructor until `close`.
 
+    Attributes:
+        outgoing: what is to be published; the loop takes it from there.
+
     Args:
         seeds: numeric endpoints of the configured seeds.
         cluster: the cluster's name; peers and seeds of another one do not speak to this one.
@@ -68,6 +74,7 @@ class PeerNode:
         sink: Sink | None = None,
         body: type[Body] = Body,
     ) -> None:
+        self.outgoing: Outgoing
         self._outlet = Outlet()
         self._sink = sink or self._outlet
         self._loop = Loop(self._sink.fail)
@@ -92,11 +99,14 @@ class PeerNode:
         me = PeerRecord(rng.randbytes(ID_BYTES), int(wall * 1000), 0, place.announce or place.host, port, publish_port)
         engine = PeerEngine(me, seeds, cluster_hash(cluster), config, rng, wall - now)
         try:
-            return engine, body(self._loop, engine, router, xpub, domain, lambda at, item: self._sink.put(at, item, None))
+            own = body(self._loop, engine, router, xpub, domain, lambda at, item: self._sink.put(at, item, None))
         except BaseException:  # no descriptor left for a monitor
             sockets.close(router)
             sockets.close(xpub)
             raise
+        own.outgoing = self.outgoing = Outgoing(engine.message_bytes_max, self._loop.wake)
+        own.turn_over = self._sink.turn_over
+        return engine, own
 
     # -- what it does -----------------------------------------------------------------------------------------------------
 
@@ -104,9 +114,10 @@ class PeerNode:
         """Has `act(engine, now)` done in the loop's thread, and what follows from it. Raises NodeClosed."""
         return self._loop.submit(lambda: self._turn(act))
 
-    def _turn(self, act: Callable[[PeerEngine, float], T]) -> T:
+    def _turn(self, act: Callable[[PeerEngine, float], T], *, takes_all: bool = False) -> T:
         now = time.monotonic()
         try:
+            self._body.take_in(now, in_any_case=takes_all)  # what was published before comes first
             return act(self._engine, now)
         finally:
             self._body.flush(now)
@@ -123,9 +134,27 @@ class PeerNode:
 
         self._do(start)
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publishes one message. Raises PayloadTooLarge, InvalidTopic, NodeClosed."""
-        self._do(lambda engine, now: engine.publish([(topic, payload, time.time())], now))
+    def publish(self, topic: str, payload: bytes, timeout_s: float | None = None) -> None:
+        """Publishes one message, and waits while too much waits before it. Raises PayloadTooLarge, InvalidTopic, NodeClosed, Timeout."""
+        self.outgoing.publish(topic, payload, timeout_s)
+
+    def flush(self, token: int, timeout_s: float) -> Future[None]:
+        """Has the engine flush what was published until now; a Flushed with `token` follows at the sink. Raises NodeClosed."""
+        return self._loop.submit(lambda: self._turn(lambda engine, now: engine.flush(token, timeout_s, now), takes_all=True))
+
+    def tell_room(self, has_room: bool) -> None:
+        """Whether the user's queues have room; what is told of it comes in a turn of its own."""
+        with suppress(NodeClosed):
+            self._loop.post(lambda: self._turn(lambda engine, now: engine.on_room(has_room, now)))
+
+    def look(self) -> None:
+        """Has the loop take a turn, and so the sink, too."""
+        self._loop.wake()
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether the node's own thread asks this, which must not wait for itself."""
+        return self._loop.is_caller
 
     def answer(self, token: int, status: Status, payload: bytes, text: str) -> None:
         """Answers a Question. Raises PayloadTooLarge, NodeClosed."""
@@ -140,12 +169,18 @@ class PeerNode:
         self._loop.call(refuse)
 
     def leave(self) -> None:
-        """Begins to say goodbye; the event `Left` tells when that is done."""
-        self._loop.post(lambda: self._turn(lambda engine, now: engine.leave(now)))
+        """Begins to say goodbye, after all that was published; the event `Left` tells when that is done. Nothing is published any more."""
+        self.outgoing.close()
+        self._loop.post(lambda: self._turn(lambda engine, now: engine.leave(now), takes_all=True))
 
-    def close(self) -> None:
-        """Ends the sockets and the thread at once; `leave` first is the polite way. A second call does nothing."""
+    def close(self) -> int:
+        """Ends the sockets and the thread at once; `leave` first is the polite way. A second call does nothing.
+
+        Returns how many messages were published that not everybody is known to have.
+        """
+        self.outgoing.close()
         self._loop.stop()
+        return len(self.outgoing) + self._engine.unconfirmed
 
     # -- how it is --------------------------------------------------------------------------------------------------------
 
@@ -179,10 +214,12 @@ class PeerNode:
 
     def counters(self) -> dict[str, int]:
         """All counters, by name."""
-        return self._loop.call(self._count)
+        return self._do(lambda engine, now: self._count())
 
     def _count(self) -> dict[str, int]:
         counts = self._engine.counters.as_dict()
+        counts["loop.late"] = self._loop.late_count
+        counts["loop.lag_ms_max"] = round(self._loop.lag_max_s * 1000)
         counts["dropped.members_full"] = self._engine.members.refused_count
         counts["dropped.streams_forgotten"] = self._engine.gossip.streams.forgotten
         counts["gaps.missing"] = self._engine.gossip.streams.missing
@@ -248,7 +285,8 @@ class SeedsNode:
             router, bound = sockets.router(self._loop.context, host, port, domain, sockets.BACKLOG_SEED)
             me = Endpoint(host, bound)
             engine = SeedEngine(me, cluster_hash(cluster), config, random.SystemRandom(), time.time() - time.monotonic())
-            body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._sink.put(at, item, me))  # type: ignore[misc]
+            own = body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._sink.put(at, item, me))  # type: ignore[misc]
+            own.turn_over = self._sink.turn_over
             engines.append(engine)
         return engines
 

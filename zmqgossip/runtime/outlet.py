@@ -13,17 +13,20 @@ from typing import Protocol
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import Event, ProbeReceived, ReplyReceived
 from zmqgossip.core.gossip_messages import Messages
-from zmqgossip.core.outbox import Answered, Question, Segment
+from zmqgossip.core.outbox import Answered, Flushed, Question, Segment
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import decode_messages
 from zmqgossip.runtime.body import Told
 
 
 class Sink(Protocol):
-    """Whoever is told what happens at a node. Both are called in the loop's thread and must be quick."""
+    """Whoever is told what happens at a node. All are called in the loop's thread and must be quick."""
 
     def put(self, at: float, item: Told, where: Endpoint | None) -> None:
         """Something happened, at Unix time `at`; `where` is the seed that it happened at, None for a peer."""
+
+    def turn_over(self) -> None:
+        """That was all for now: time to wake whoever waits for it."""
 
     def fail(self, error: BaseException) -> None:
         """The loop has ended by a bug."""
@@ -76,7 +79,7 @@ class Outlet:
         self.refused_count = 0
 
     def put(self, at: float, item: Told, where: Endpoint | None) -> None:
-        if isinstance(item, (Question, Answered)):  # nobody who takes from here asks, or has said that it answers
+        if isinstance(item, (Question, Answered, Flushed)):  # nobody who takes from here asks, or has said that it answers
             return
         if self._is_full(item):
             self.dropped_count += 1
@@ -84,6 +87,9 @@ class Outlet:
         if isinstance(item, Segment):
             self._bytes_put += len(item.frame)
         self._queue.put((at, item, where))
+
+    def turn_over(self) -> None:
+        """Whoever takes was awake at once."""
 
     def _is_full(self, item: Event | Segment) -> bool:
         waiting = self._queue.qsize()

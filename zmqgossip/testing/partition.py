@@ -103,6 +103,14 @@ class PartedBody(Body):
         else:
             super()._subscribe(now, key, endpoint, topics)
 
+    def _topics(self, now: float, key: int, add: Sequence[bytes], remove: Sequence[bytes]) -> None:
+        hanging = self._hanging.get(("subscribe", key))
+        if hanging is None:
+            super()._topics(now, key, add, remove)
+        else:
+            since, endpoint, topics = hanging
+            self._hanging["subscribe", key] = (since, endpoint, (*(topic for topic in topics if topic not in remove), *add))
+
     def _close_key(self, now: float, key: int) -> None:
         self._hanging.pop(("open", key), None)
         self._hanging.pop(("subscribe", key), None)
