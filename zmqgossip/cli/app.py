@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from zmqgossip.cli.bench import bench
 from zmqgossip.cli.demo import demo
 from zmqgossip.cli.errors import ExitCode, run
 from zmqgossip.cli.monitor import monitor
@@ -26,7 +27,7 @@ from zmqgossip.cli.sub import sub
 
 # No rich: errors are one line each (errors.py), a traceback is plain, and help does not wait for an import of 0.1 s.
 app = typer.Typer(name="zmqgossip", rich_markup_mode=None, pretty_exceptions_enable=False)
-for command in (seed, peer, pub, sub, peers, ping, monitor, demo):  # the order of --help
+for command in (seed, peer, pub, sub, peers, ping, monitor, demo, bench):  # the order of --help
     app.command()(command)
 
 

@@ -1,0 +1,122 @@
+"""How a run's processes become a network of the wanted system: which are started, and what each is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zmqgossip.bench.crew import Crew, tell_all, wait_until
+from zmqgossip.bench.ports import free_port
+from zmqgossip.bench.systems.gossip import window_until_peers_have_one
+
+Links = list[list[int]]
+"""For each node the places of its neighbours."""
+DIALLED = 4
+SETTLE_S = 60.0
+LOOK_S = 0.25
+RAW_WINDOWS = ((8_192, 1_000), (1 << 62, 64))
+"""Messages that may be on their way, by the size up to which it holds: below what any queue drops."""
+FLOOD_WINDOW = 250
+FLOOD_BYTES = 16 * 1024 * 1024
+"""What may be on its way in a flood: each node holds a copy for each neighbour."""
+
+DIRECT = {
+    "raw": "zmqgossip.bench.systems.raw:Raw",
+    "zenoh": "zmqgossip.bench.systems.zenoh:Zenoh",
+    "nats": "zmqgossip.bench.systems.nats:Nats",
+}
+GOSSIP = {
+    "zmqgossip": "zmqgossip.bench.systems.gossip:Gossip",
+    "zmqgossip-many": "zmqgossip.bench.systems.gossip:GossipMany",
+    "zmqgossip-async": "zmqgossip.bench.systems.gossip:GossipAsync",
+    "zmqgossip-callbacks": "zmqgossip.bench.systems.gossip:GossipCallbacks",
+}
+
+
+def window(system: str, size: int) -> int:
+    """Messages that the bench lets be on their way; 0 for a system that slows its publisher by itself."""
+    if system in GOSSIP:
+        return window_until_peers_have_one()
+    if system == "flood":
+        return FLOOD_WINDOW
+    if system == "zenoh":
+        return 0
+    return next(most for limit, most in RAW_WINDOWS if size <= limit)
+
+
+def assemble(system: str, crew: Crew, peers: int, links: Links | None = None, **settings: Any) -> None:
+    """Starts the processes of a system with one publisher, the first one, and returns when what it sends arrives at all others.
+
+    Args:
+        links: whose neighbour each is, for the flood.
+        settings: of every station.
+    """
+    if system in GOSSIP:
+        assemble_gossip(crew, peers, GOSSIP[system], **settings)
+    elif system == "flood":
+        assemble_flood(crew, links or [])
+    else:
+        settings |= start_server(crew) if system == "nats" else {}
+        for place in range(peers):
+            crew.add(DIRECT[system], {"publishes": place == 0, "place": place, **settings})
+        crew.open()
+        crew.connect()
+
+
+def start_server(crew: Crew) -> dict[str, str]:
+    """Starts a nats-server; where it is."""
+    port = free_port()
+    crew.add_server("nats-server", "--addr", "127.0.0.1", "--port", str(port))
+    return {"server": f"nats://127.0.0.1:{port}"}
+
+
+def assemble_flood(crew: Crew, links: Links) -> None:
+    for place in range(len(links)):
+        crew.add("zmqgossip.bench.systems.flood:Flood", {"place": place})
+    crew.open()
+    crew.connect(links=links)
+
+
+def assemble_gossip(crew: Crew, peers: int, station: str = GOSSIP["zmqgossip"], *, all_listen: bool = False, **settings: Any) -> None:
+    """A network of zmqgossip, settled. `all_listen`: the first one subscribes too; `settings`: of every peer, as `protocol`."""
+    seeds = start_seeds(crew)
+    for place in range(peers):
+        crew.add(station, {"seeds": seeds, "listens": all_listen or place > 0, **settings})
+    crew.open()
+    tell_all(crew.stations, "wait")
+    settle(crew)
+
+
+def start_seeds(crew: Crew) -> list[str]:
+    """Starts the process of the seed; its endpoints."""
+    seeds = crew.add_helper("seeds", "zmqgossip.bench.systems.gossip:Seeds", {})
+    endpoints: list[str] = seeds.answer(seeds.begin("open"))["endpoints"]
+    return endpoints
+
+
+def settle(crew: Crew) -> None:
+    """Until every peer knows every other one, has the neighbours that it dials, and nothing has changed between two looks."""
+    peers = len(crew.stations)
+    least = min(DIALLED, peers - 1)
+    before: list[Any] = []
+
+    def is_settled() -> bool:
+        nonlocal before
+        former, before = before, tell_all(crew.stations, "look")
+        whole = all(one["members"] == peers - 1 and len(one["neighbours"]) >= least for one in before)
+        return whole and [set(one["neighbours"]) for one in former] == [set(one["neighbours"]) for one in before]
+
+    wait_until(is_settled, SETTLE_S, f"{peers} peers have not found each other", LOOK_S)
+
+
+def links_of(crew: Crew) -> Links:
+    """Whose neighbour each peer of a network of zmqgossip is. A link counts if both its ends have it."""
+    looks = tell_all(crew.stations, "look")
+    places = {child.opened["endpoint"]: place for place, child in enumerate(crew.stations)}
+    found = [{places[neighbour] for neighbour in look["neighbours"] if neighbour in places} for look in looks]
+    return [sorted(other for other in mine if place in found[other]) for place, mine in enumerate(found)]
+
+
+def degree(links: Sequence[Sequence[int]]) -> float:
+    """The mean number of neighbours."""
+    return sum(len(one) for one in links) / len(links) if links else 0.0

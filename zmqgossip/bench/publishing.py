@@ -1,0 +1,145 @@
+"""Publishing as fast as it goes, the same for all systems: one call of `send` a message, each with its number at the start.
+
+What cannot slow its publisher would drop, so such a system is paced by a window: the publisher is never further than so many messages
+ahead of the slowest receiver, whose counts it reads on the board. It looks only when the room that it knew of is used up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from zmqgossip.bench.board import DONE, PUBLISHED, SEEN, STOP, Row
+from zmqgossip.bench.counting import END, HEADER, NUMBER, SHOWN_EVERY
+
+LOOK_S = 0.0001
+"""Between two looks at a window that is full. Looking all the time would take from the receivers the core that they need."""
+END_EVERY_S = 0.05
+END_MAX_S = 10.0
+UNBOUNDED = 1 << 62
+
+
+class Window:
+    """How far a publisher may go.
+
+    Args:
+        size: messages that may be on their way; 0 for any number.
+        receivers: their rows.
+    """
+
+    def __init__(self, size: int, receivers: Sequence[Row]) -> None:
+        self._size = size
+        self._receivers = receivers
+        self.limit = size or UNBOUNDED
+
+    def has_room(self, number: int) -> bool:
+        """Whether what comes before `number` may go. Once full it is so until a quarter has been received: to look costs too."""
+        if number > self.limit:
+            limit = min(row[SEEN] for row in self._receivers) + self._size
+            if limit >= number + self._size // 4:
+                self.limit = limit
+        return number <= self.limit
+
+
+def publish(send: Callable[[bytes], object], size: int, head: Row, window: Window, meanwhile: Callable[[], object]) -> int:
+    """Publishes until the board says stop; how many.
+
+    Args:
+        size: bytes of a payload.
+        meanwhile: is called every few messages and while the window is full, for what else the system's maker has to do.
+    """
+    pack, rest = NUMBER.pack, bytes(size - NUMBER.size)
+    number = 0
+    while not head[STOP]:
+        meanwhile()
+        if not window.has_room(number + SHOWN_EVERY):
+            time.sleep(LOOK_S)
+            continue
+        for _ in range(SHOWN_EVERY):
+            send(pack(number) + rest)
+            number += 1
+    head[PUBLISHED] = number
+    return number
+
+
+class Schedule:
+    """Messages at a fixed rate, each with the moment in it when it is made.
+
+    Args:
+        rate: messages a second.
+        count: how many.
+        size: bytes of each.
+    """
+
+    def __init__(self, rate: float, count: int, size: int) -> None:
+        self.count = count
+        self._interval_s = 1 / rate
+        self._start = time.monotonic()
+        self._rest = bytes(size - HEADER.size)
+
+    def wait_s(self, number: int) -> float:
+        """Seconds until a message is due; not above 0 when it is."""
+        return self._start + number * self._interval_s - time.monotonic()
+
+    def payload(self, number: int) -> bytes:
+        return HEADER.pack(number, time.monotonic_ns()) + self._rest
+
+
+def publish_each(send: Callable[[bytes], object], schedule: Schedule, meanwhile: Callable[[], object]) -> None:
+    """Publishes what the schedule has, each one when it is due."""
+    for number in range(schedule.count):
+        while (wait_s := schedule.wait_s(number)) > 0:
+            time.sleep(wait_s)
+        send(schedule.payload(number))
+        meanwhile()
+
+
+def last(count: int, size: int) -> bytes:
+    """The payload that ends a run of `count` messages."""
+    return HEADER.pack(END, count) + bytes(size - HEADER.size)
+
+
+def say_the_end(send: Callable[[bytes], object], count: int, size: int, receivers: Sequence[Row], meanwhile: Callable[[], object]) -> None:
+    """Tells all receivers that there were `count` messages, again and again where it was dropped, until all have heard it."""
+    until = time.monotonic() + END_MAX_S
+    while time.monotonic() < until:
+        send(last(count, size))
+        again = time.monotonic() + END_EVERY_S
+        while time.monotonic() < again:
+            meanwhile()
+            if all(row[DONE] for row in receivers):
+                return
+            time.sleep(LOOK_S)
+
+
+async def publish_each_as_task(send: Callable[[bytes], Awaitable[object]], schedule: Schedule) -> None:
+    """Publishes what the schedule has, each one when it is due."""
+    for number in range(schedule.count):
+        while (wait_s := schedule.wait_s(number)) > 0:
+            await asyncio.sleep(wait_s)
+        await send(schedule.payload(number))
+        await asyncio.sleep(0)  # what has been sent goes when its loop has its turn
+
+
+async def say_the_end_as_task(send: Callable[[bytes], Awaitable[object]], count: int, size: int, receivers: Sequence[Row]) -> None:
+    """`say_the_end` for systems whose sending is awaited."""
+    until = time.monotonic() + END_MAX_S
+    while time.monotonic() < until and not all(row[DONE] for row in receivers):
+        await send(last(count, size))
+        await asyncio.sleep(END_EVERY_S)
+
+
+async def publish_as_task(send: Callable[[bytes], Awaitable[object]], size: int, head: Row, window: Window) -> int:
+    """`publish` for systems whose sending is awaited."""
+    pack, rest = NUMBER.pack, bytes(size - NUMBER.size)
+    number = 0
+    while not head[STOP]:
+        if not window.has_room(number + SHOWN_EVERY):
+            await asyncio.sleep(LOOK_S)
+            continue
+        for _ in range(SHOWN_EVERY):
+            await send(pack(number) + rest)
+            number += 1
+    head[PUBLISHED] = number
+    return number
