@@ -88,7 +88,7 @@ class ProtocolConfig:
     pull_after_s: float = _knob(0.05, 0.001, 60, "what is missing may be on its way: a stream that moves is not pulled")
     pull_timeout_s: float = _knob(1.0, 0.01, 60, "a neighbour that has not given what it has by then is passed over")
     pull_bytes_max: int = _knob(1 * MIB, 1, 2**40, "one answer to a pull; the next is asked for at once")
-    pipe_segments: int = _knob(300, 2, 1_000_000, "what the pipe to a neighbour holds, half of it for all that publish together")
+    pipe_segments: int = _knob(600, 2, 1_000_000, "what the pipe to a neighbour holds, half of it for all that publish together")
     kept_bytes_max: int = _knob(64 * MIB, 1024, 2**40, "segments kept for neighbours that lack them")
     beyond_bytes_max: int = _knob(32 * MIB, 1024, 2**40, "segments that wait for an earlier one: as much as the windows of all publishers")
     ahead_max: int = _knob(65_536, 1, 10_000_000, "numbers beyond a gap that are taken: what is further is pulled later")

@@ -1,8 +1,9 @@
 """Digests: what this peer says of streams that are unsettled, to all neighbours at once, again and again until they are settled.
 
 A digest is a state and not an event: it rides a pipe that may drop, and the next one makes up for it. What has changed is said
-after 50 ms, then 100, 200 ... 1 s; what somebody waits for (a mark that is done, or has come) is said at the end of the turn. A
-stream that is quiet for two seconds and the same at every neighbour that spoke of it is settled, and not spoken of any more.
+when it has rested for 50 ms, and every 250 ms while it flows, then after 100, 200 ms ... 1 s; what somebody waits for (a mark
+that is done, or has come) is said at the end of the turn. A stream that is quiet for two seconds and the same at every
+neighbour that spoke of it is settled, and not spoken of any more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from zmqgossip.core.wire import TOPIC_DIGEST
 DIGEST_DUE = "digest due"
 STEP_MIN_S = 0.05
 STEP_MAX_S = 1.0
+FLOWING_S = 0.25
+"""While a stream flows nobody needs to be told so often: a gap shows by itself."""
 QUIET_S = 2.0
 """Before a stream is taken for settled: some six digests, of which one gets through."""
 
@@ -37,12 +40,11 @@ class Digests:
         if stream.settled:
             self._streams.unsettle(stream)
         stream.changed_at = now
-        if stream.step == STEP_MIN_S and stream.key in self._open:  # it is said soon anyhow
-            return
         stream.step = STEP_MIN_S
-        stream.due = now + STEP_MIN_S
-        self._open[stream.key] = stream
-        self._arm(stream.due)
+        stream.due = min(now + STEP_MIN_S, max(stream.said_at + FLOWING_S, now))
+        if stream.key not in self._open:
+            self._open[stream.key] = stream
+            self._arm(stream.due)
 
     def hurry(self, stream: Stream, now: float) -> None:
         """Somebody waits for this: it is said at the end of the turn."""
@@ -79,7 +81,7 @@ class Digests:
             stream.due = now + stream.step
             stream.step = min(2 * stream.step, STEP_MAX_S)
         if said:
-            self._say(list(said.values()))
+            self._say(list(said.values()), now)
         if self._open:
             self._arm(min(stream.due for stream in self._open.values()))
 
@@ -88,10 +90,12 @@ class Digests:
             return False
         return all(theirs.contiguous == stream.contiguous for theirs in stream.theirs.values())
 
-    def _say(self, streams: list[Stream]) -> None:
+    def _say(self, streams: list[Stream], now: float) -> None:
         if not any(True for _ in self._view.up()):
             return
         for start in range(0, len(streams), ENTRIES_MAX):
+            for stream in streams[start : start + ENTRIES_MAX]:
+                stream.said_at = now
             digest = Digest([stream.entry for stream in streams[start : start + ENTRIES_MAX]])
             self._node.outbox.publish(TOPIC_DIGEST + self._node.codec.encode(digest))
             self._node.counters.add("digests.published")

@@ -31,6 +31,7 @@ from zmqgossip.core.wire import (
     FLAG_MEMBERSHIP,
     GOSSIP_TOPIC_BYTES,
     TOPIC_GOSSIP,
+    bucket_topic,
     decode_notices,
     encode_notices,
     propagated,
@@ -52,7 +53,7 @@ class Gossip:
         self._node = node
         self._view = view
         self._living = living
-        self._topics: dict[bytes, None] = {}  # gossip topics that somebody has subscribed to here
+        self._topics: dict[bytes, int] = {}  # topics of gossip that somebody takes here, and how many longer ones begin so
         self.streams = Streams(node.config.streams_max, node.config.kept_bytes_max)
         self.publisher = Publisher(me, node, self.streams)
         self.digests = Digests(node, view, self.streams)
@@ -102,7 +103,7 @@ class Gossip:
         if header.message_count:
             self._node.outbox.deliver(segment)
         if header.flags & FLAG_MARK:
-            self.marks.came(stream, header.number, None, now, flush=bool(header.flags & FLAG_FLUSH))
+            self.marks.came(stream, header.number, None, now, flush=bool(header.flags & FLAG_FLUSH), is_leaf=False)
             self.patience.begin(now)
             self._settle(stream, now)
 
@@ -135,7 +136,8 @@ class Gossip:
         self._deliver(stream, streams.add(stream, segment))
         self.digests.touch(stream, now)
         if header.flags & FLAG_MARK:
-            self.marks.came(stream, number, link, now, flush=bool(header.flags & FLAG_FLUSH))
+            is_leaf = not self._is_subscribed(stream.bucket)
+            self.marks.came(stream, number, link, now, flush=bool(header.flags & FLAG_FLUSH), is_leaf=is_leaf)
             self.patience.begin(now)
         if stream.marks:
             self._settle(stream, now)
@@ -324,18 +326,19 @@ class Gossip:
 
     def on_topic(self, topic: bytes, *, wanted: bool) -> None:
         """A topic of gossip has its first subscriber at the XPUB, or none any more."""
-        if TOPIC_GOSSIP.startswith(topic[:1]):
-            if wanted:
-                self._topics[topic] = None
-            else:
-                self._topics.pop(topic, None)
+        if not TOPIC_GOSSIP.startswith(topic[:1]):
+            return
+        taken = topic[:GOSSIP_TOPIC_BYTES]  # who takes only a part of a bucket is rare, and counts as taking all of it
+        count = self._topics.get(taken, 0) + (1 if wanted else -1)
+        if count > 0:
+            self._topics[taken] = count
+        else:
+            self._topics.pop(taken, None)
 
     def _is_subscribed(self, bucket: int) -> bool:
         """Whether anybody takes that bucket: otherwise a copy of each segment would be made for nobody."""
         topics = self._topics
-        if b"E" in topics or b"" in topics:
+        if TOPIC_GOSSIP in topics or b"" in topics:
             return True
-        prefix = bytes((69, bucket >> 4, bucket & 15))
-        if prefix in topics or prefix[:2] in topics:
-            return True
-        return any(len(topic) > GOSSIP_TOPIC_BYTES and topic.startswith(prefix) for topic in topics)
+        topic = bucket_topic(bucket)
+        return topic in topics or topic[:2] in topics

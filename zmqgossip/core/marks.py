@@ -42,8 +42,14 @@ class Marks:
 
     # -- coming -----------------------------------------------------------------------------------------------------------
 
-    def came(self, stream: Stream, number: int, bringer: Link | None, now: float, *, flush: bool) -> None:
-        """A segment with a mark is here for the first time; `bringer` is None for this peer's own."""
+    def came(self, stream: Stream, number: int, bringer: Link | None, now: float, *, flush: bool, is_leaf: bool) -> None:
+        """A segment with a mark is here for the first time.
+
+        Args:
+            bringer: None for this peer's own.
+            is_leaf: nobody takes this bucket here, so nobody gets it by a push. Then only those are waited for that are far behind, which
+                saves a round of digests. A flush waits for all, or its count would miss who pulls it here.
+        """
         if number <= stream.done or number in stream.marks:
             return
         if len(stream.marks) >= MARKS_MAX:
@@ -56,7 +62,7 @@ class Marks:
                 continue
             if link.slow:
                 mark.slow[link.peer.id] = None
-            elif self._waits_for(stream, number, link):
+            elif self._waits_for(stream, number, link) and not (is_leaf and not flush and self._is_near(stream, number, link)):
                 mark.waiting[link.key] = now
         stream.marks[number] = mark
         stream.marked_at = now
@@ -71,6 +77,11 @@ class Marks:
         if number in theirs.marks:
             return theirs.marks[number] == self._me
         return theirs.contiguous < number  # else it has jumped over it, and takes no part
+
+    def _is_near(self, stream: Stream, number: int, link: Link) -> bool:
+        """Within a window when it last spoke: what it lacks is kept here until it says so."""
+        theirs = stream.theirs.get(link.key)
+        return theirs is not None and theirs.contiguous + self._node.config.pipe_segments // 2 >= number
 
     # -- what neighbours say ----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK, FLAG_MEMBERSHIP, encode_m
 
 FLUSH_DUE = "flush due"
 WINDOW_MIN = 65_536
-MARKS_A_WINDOW = 8
+MARKS_A_WINDOW = 4
+"""Fewer make acknowledgements come in lumps, more cost digests: two a mark at every node."""
 ACTIVE_S = 5.0
 """A stream that asked for a mark within this shares the window."""
 COUNT_AGAIN_S = 0.1
@@ -192,7 +193,7 @@ class Publisher:
         return not self._sent.segments or (self._sent.bytes < bytes_max and len(self._sent.segments) < segments_max)
 
     def _wants_mark(self, size: int, now: float) -> bool:
-        """When half of the window is under way, on the first segment past each eighth of it, and on the one that fills it.
+        """When half of the window is under way, on the first segment past each quarter of it, and on the one that fills it.
 
         Before that nobody is near to waiting, and every mark costs each node two digests.
         """

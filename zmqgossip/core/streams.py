@@ -81,7 +81,7 @@ class Stream:
     __slots__ = (
         "active_at", "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
         "folded", "gone", "gone_since", "highest", "hops", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest", "origin",
-        "parent", "settled", "step", "theirs",
+        "parent", "said_at", "settled", "step", "theirs",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
@@ -98,7 +98,7 @@ class Stream:
         self.beyond: dict[int, Segment] = {}
         self.hops = 0
         self.parent = 0
-        self.active_at = self.changed_at = self.marked_at = _NEVER
+        self.active_at = self.changed_at = self.marked_at = self.said_at = _NEVER
         self.due = 0.0
         self.step = 0.0
         self.theirs: dict[int, Theirs] = {}

@@ -27,7 +27,7 @@ ITEMS_MAX = 100_000
 BYTES_MAX = 64 * 1024 * 1024
 """Their bytes: the memory that one reader who does not read can cost."""
 BATCH_MAX = 64
-BATCH_BYTES_MAX = 128 * 1024
+BATCH_BYTES_MAX = 65_536
 """Things that are unpacked at once, and their bytes: a task hands back its event loop between two batches, and the first item of a batch
 waits until all of it is unpacked."""
 

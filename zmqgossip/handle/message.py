@@ -11,7 +11,7 @@ from zmqgossip.core.types import ID_BYTES, Endpoint, Member, PeerId, PeerRecord,
 from zmqgossip.core.wire import decode_messages
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Who made a message.
 
     Attributes:
@@ -27,7 +27,7 @@ class Origin(msgspec.Struct, frozen=True):
         return str(Endpoint(self.host, self.port))
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):  # nothing in it can point back: the collector need not look
     """One message that a peer published.
 
     Attributes:

@@ -22,7 +22,8 @@ LINGER_MS = 100
 """A BYE or a LEAVE said just before the end still gets out; the end must not take longer than this."""
 CONTROL_HWM = 1_000
 DEALER_HWM = 64  # probes and handshakes: a queue of more is old news
-GOSSIP_HWM = 300  # 300 segments of 64 KiB are 19 MiB a stalled pipe
+GOSSIP_HWM = 600
+"""Segments, as the knob `pipe_segments` says: 38 MiB a stalled pipe, if all have 64 KiB."""
 BACKLOG_PEER = 1_024
 BACKLOG_SEED = 4_096  # with 100, 300 joins at once take over a second
 SUBSCRIPTION_BYTES_MAX = 256
