@@ -11,10 +11,11 @@ import pytest
 
 from tests.handle.network import END_S, SOON_S, Network, in_thread, known
 from tests.support import wait_for
-from zmqgossip import Message, NodeClosed, PayloadTooLarge, Peer, Timeout, WouldBlock
+from zmqgossip import LoopLate, Message, NodeClosed, PayloadTooLarge, Peer, Timeout, WouldBlock
 from zmqgossip.core.outbox import Flushed
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.handle import feed as feed_module
+from zmqgossip.runtime import loop as loop_module
 
 pytestmark = pytest.mark.sockets
 
@@ -147,6 +148,27 @@ def test_who_goes_without_a_goodbye_is_told_what_was_not_sent(network: Network, 
         hold(peer)
         count = fill(peer)
         assert peer.close(timeout=0) == count
+
+
+def test_who_waits_is_told_when_a_bug_ends_the_node(network: Network, hold: Any) -> None:
+    with network.fresh() as peer, peer.subscribe() as feed:
+        hold(peer)
+        fill(peer)
+        with in_thread(peer.publish, "waits", b"") as outcome:
+            wait_for(lambda: peer._running().outgoing._waiting)
+            peer._running()._loop.post(lambda: [].pop())
+        assert isinstance(outcome[0], NodeClosed)
+        with pytest.raises(IndexError):
+            feed.get(SOON_S)
+
+
+def test_a_late_loop_is_told_and_counted(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with peer.events(LoopLate) as late:
+        monkeypatch.setattr(loop_module, "LATE_S", -1.0)
+        peer.flush()
+        assert isinstance(event := late.get(SOON_S), LoopLate) and event.late_s >= 0.0
+        stats = peer.stats()
+    assert stats["loop.late"] >= 1 and stats.get("loop.lag_ms_max", 0) >= 0
 
 
 # -- many -----------------------------------------------------------------------------------------------------------------
