@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zmqgossip.core.errors import ConfigError
-from zmqgossip.core.topics import matches, parse_pattern
+from zmqgossip.core.errors import ConfigError, InvalidTopic, PayloadTooLarge
+from zmqgossip.core.topics import check_message, matches, parse_pattern
 
 FITS = [
     ("prices.btc", "prices.btc", True),
@@ -36,3 +36,17 @@ def test_a_star_is_one_token_and_an_angle_bracket_the_rest(pattern: str, topic: 
 def test_a_pattern_that_means_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(ConfigError):
         parse_pattern(pattern)
+
+
+@pytest.mark.parametrize("topic", ["", ".", "a.", ".a", "a..b", "*", ">", "a.>", "a*", "x" * 201, "\ud800"])
+def test_a_topic_that_no_message_may_have_is_refused(topic: str) -> None:
+    with pytest.raises(InvalidTopic):
+        check_message(topic, 0, 1_000)
+
+
+def test_topic_and_payload_fit_together_or_are_refused() -> None:
+    assert check_message("grüße", 3, 10) == 3
+    assert check_message("x" * 200, 0, 200) == 0
+    with pytest.raises(PayloadTooLarge) as caught:
+        check_message("grüße", 4, 10)
+    assert (caught.value.size, caught.value.size_max) == (11, 10)

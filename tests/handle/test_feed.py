@@ -196,3 +196,73 @@ def test_an_event_loop_that_was_closed_while_its_task_waited_harms_nobody(caplog
     assert feed.get(0) == 1 and not reader.done()
     reader._log_destroy_pending = False  # type: ignore[attr-defined]
     assert not caplog.records
+
+
+# -- batches --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_loop_goes_on_where_the_first_one_stopped_in_the_middle_of_a_batch() -> None:
+    feed: Feed[int] = Feed(range)
+    feed.put(5)
+    feed.put(3)
+    feed.end()
+    for item in feed:
+        if item == 2:
+            break
+    iterator = iter(feed)
+    assert next(iterator) == 3 and next(feed) == 4 and feed.get(0) == 0
+    assert list(feed) == [1, 2] and list(iterator) == []
+
+
+def test_a_task_and_a_thread_go_on_where_the_other_one_stopped() -> None:
+    feed: Feed[int] = Feed(range)
+    feed.put(10)
+    feed.end()
+
+    async def read(until: int) -> list[int]:
+        items = []
+        async for item in feed:
+            items.append(item)
+            if item == until:
+                break
+        return items
+
+    assert asyncio.run(read(3)) == [0, 1, 2, 3]
+    assert next(feed) == 4
+    assert asyncio.run(read(99)) == [5, 6, 7, 8, 9]
+
+
+def test_closing_ends_a_loop_in_the_middle_of_a_batch_at_once() -> None:
+    feed: Feed[int] = Feed(range)
+    feed.put(100)
+    read = []
+    for item in feed:
+        read.append(item)
+        if item == 7:
+            feed.close()
+    assert read == list(range(8))
+
+
+def test_what_is_added_without_a_wake_up_is_read_after_the_next_one() -> None:
+    feed = Feed(one)
+    with in_thread(list, feed) as outcome:
+        wait_for(lambda: feed._readers, SOON_S)
+        feed.add(1)
+        feed.add(2)
+        assert outcome == []
+        feed.wake()
+        feed.end()
+    assert outcome == [[1, 2]]
+
+
+def test_a_batch_is_bounded_in_bytes_so_that_its_first_item_comes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked: list[int] = []
+
+    def unpack(thing: int) -> Iterable[int]:
+        unpacked.append(thing)
+        return (thing,)
+
+    feed = Feed(unpack)
+    for number in range(9):
+        feed.put(number, feed_module.BATCH_BYTES_MAX // 2)
+    assert feed.get(0) == 0 and unpacked == [0, 1]

@@ -351,6 +351,8 @@ class Body:
     def close(self) -> None:
         """Closes every socket. The engine has said goodbye before, or will not any more."""
         self._loop.remove(self)
+        if self.outgoing is not None:
+            self.outgoing.close()  # also where a bug of ours has ended the loop: nobody waits for it in vain
         self._knocker.close()
         for key in list(self._lines):
             self._close_line(key)

@@ -147,6 +147,8 @@ class Outgoing:
                 if attempt():
                     return
                 self.check_may_wait(timeout)
+                if not self._is_awake:  # an interrupt came between: without this, what waits might wait for long
+                    self._rouse()
                 left = -1.0 if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
                 if not gate.acquire(timeout=left):
                     raise no_room(timeout)

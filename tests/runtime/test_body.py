@@ -1,0 +1,41 @@
+"""What the body does with effects that change a SUB, here and behind a partition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+
+from zmqgossip.runtime.body import Body
+from zmqgossip.testing.partition import PartedBody
+
+
+class Sub:
+    def __init__(self) -> None:
+        self.done: list[tuple[int, bytes]] = []
+
+    def setsockopt(self, option: int, topic: bytes) -> None:
+        self.done.append((option, topic))
+
+
+def body(kind: type[Body]) -> Any:
+    """One without an engine and a loop."""
+    made: Any = object.__new__(kind)
+    made._subs, made._hanging = {}, {}
+    return made
+
+
+def test_topics_are_added_before_others_are_given_up() -> None:
+    for kind in (Body, PartedBody):
+        one = body(kind)
+        one._subs[7] = Sub()
+        one._topics(0.0, 7, (b"a", b"b"), (b"c",))
+        one._topics(0.0, 8, (b"a",), ())  # which is closed already
+        assert one._subs[7].done == [(zmq.SUBSCRIBE, b"a"), (zmq.SUBSCRIBE, b"b"), (zmq.UNSUBSCRIBE, b"c")]
+
+
+def test_a_connect_that_hangs_behind_a_partition_is_made_with_the_topics_of_the_latest() -> None:
+    one = body(PartedBody)
+    one._hanging["subscribe", 7] = (1.0, "endpoint", (b"a", b"c"))
+    one._topics(2.0, 7, (b"b",), (b"c",))
+    assert one._hanging["subscribe", 7] == (1.0, "endpoint", (b"a", b"b"))
