@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zmqgossip.handle.peer import Peer
 
 CHUNK_BYTES = 65_536
+FLUSH_S = 2.0
+"""To hear that everybody has it: milliseconds, unless somebody is slow."""
 
 
 def pub(
@@ -56,6 +58,8 @@ def pub(
                 signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background, reading is an error then and not a halt
                 say("each line is a message; Ctrl-D ends it", quiet)
             complete = publisher.publish_lines(guest.settings.protocol.message_bytes_max)
+        if not stop.asked and not guest.peer.flush(FLUSH_S):
+            say(f"not everybody is known to have it after {FLUSH_S:g} s", quiet)
         say(f"published {counted(publisher.count, 'message')}; {counted(len(guest.peer.members()), 'other peer')} known", quiet)
     if not complete:
         raise typer.Exit(ExitCode.CUT_SHORT)

@@ -35,6 +35,10 @@ class Farewell:
             self._heard[key] = True
             self._finish_if_all()
 
+    def has_heard(self, key: int) -> bool:
+        """Whether that one confirmed it."""
+        return self._heard.get(key, False)
+
     def unreachable(self, key: int) -> None:
         """Somebody cannot be told any more."""
         if self._heard.pop(key, None) is not None:

@@ -68,6 +68,13 @@ class Gossip:
         """Of the last segment published."""
         return self.publisher.number
 
+    def has_all(self, record: PeerRecord, last: int) -> bool:
+        """Whether all that a peer published up to that segment is here; before the baseline nobody knows what is missing."""
+        stream = self.streams.get(record.id, record.epoch)
+        if stream is None or not stream.begun:
+            return last == 0 or (stream is not None and stream.highest >= last)
+        return stream.contiguous >= last
+
     # -- publishing -------------------------------------------------------------------------------------------------------
 
     def publish(self, me: PeerRecord, batch: Sequence[Publication], now: float) -> None:
@@ -79,6 +86,12 @@ class Gossip:
         self.publisher.flush(token, timeout_s, now)
         self.pump(me, now)
         self.publisher.look_at_flushes(self._living, now)
+
+    def leave(self, me: PeerRecord, now: float) -> None:
+        """What waits for the window goes out without it: there is no later."""
+        self.publisher.end_flushes()
+        self.publisher.is_leaving = True
+        self.pump(me, now)
 
     def flush_due(self, me: PeerRecord, now: float) -> None:
         self.publisher.look_at_flushes(self._living, now)

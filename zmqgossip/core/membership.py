@@ -18,7 +18,7 @@ from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.members import Members
-from zmqgossip.core.messages import Verdict
+from zmqgossip.core.messages import LeaveHeard, Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.overlay import LEAVING_DUE, Overlay
 from zmqgossip.core.presence import Presence
@@ -160,7 +160,7 @@ class Membership:
         elif origin != record.id:
             self._node.counters.add("dropped.not_the_owner")
         elif state is PeerState.LEFT:
-            self.has_left(record, now)
+            self.on_leave(self._view.by_peer(record.id), record, notice.last, now)
         elif self._moves_a_neighbour(record):
             self._node.counters.add("dropped.neighbour_moved")
         else:
@@ -185,18 +185,24 @@ class Membership:
         if self._members.get(record.id) is None and not self._node.is_in_future(record.epoch, now):
             self.learn(record, PeerState.ALIVE, now)
 
-    def on_leave(self, link: Link, record: PeerRecord, last: int, now: float) -> None:
-        """A neighbour says on its link that it goes, `last` being its last segment.
+    def on_leave(self, link: Link | None, record: PeerRecord, last: int, now: float) -> None:
+        """A peer says that it goes, `last` being its last segment: by gossip, or as a neighbour on its link.
 
-        The DEALER may be faster than the SUB: what is still on its way there is waited for, or nobody would pass it on.
+        What is still on its way from a neighbour is waited for, and pulled if it must be, or nobody would pass it on.
         """
-        if self._gossip.streams.highest(record.id, record.epoch) >= last:
+        if link is None or self._gossip.has_all(record, last):
             self.has_left(record, now)
             return
         self._accusations.heard_of(record.id)
         self.learn(record, PeerState.LEFT, now)
-        link.leaving = True
-        self._node.timers.set((LEAVING_DUE, link.key), now + self._node.config.leave_timeout_s)
+        if not link.leaving:
+            self._node.timers.set((LEAVING_DUE, link.key), now + self._node.config.leave_timeout_s)
+        link.leaving, link.last = True, max(link.last, last)
+
+    def came(self, link: Link, now: float) -> None:
+        """Something came of a neighbour that leaves: perhaps it was the last."""
+        if self._gossip.has_all(link.peer, link.last):
+            self.has_left(link.peer, now)
 
     def has_left(self, record: PeerRecord, now: float) -> None:
         """A peer says that it goes, and all that it published is here."""
@@ -204,6 +210,8 @@ class Membership:
         self.learn(record, PeerState.LEFT, now)
         link = self._view.by_peer(record.id)
         if link is not None:
+            if link.owed is not None:
+                self._node.answer(link.owed[0], LeaveHeard(), link.owed[1])
             link.theirs = b""  # no BYE to somebody who goes
             self.lose(link, "left", now)
 

@@ -118,11 +118,13 @@ class Neighbours:
             self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
 
     def on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
-        self._node.answer(route, LeaveHeard(), exchange)  # also when the news came by gossip first and the link is gone
         link = self._view.by_nonce(body.ticket)
-        if link is not None and link.peer.id == body.record.id:
-            self._membership.on_leave(link, body.record, body.last, now)
-            self._farewell.heard(link.key)  # who leaves at the same time need not hear of ours
+        if link is None or link.peer.id != body.record.id:
+            self._node.answer(route, LeaveHeard(), exchange)  # the news came by gossip first, and the link is gone
+            return
+        link.owed = (route, exchange)
+        self._farewell.heard(link.key)  # who leaves at the same time need not hear of ours
+        self._membership.on_leave(link, body.record, body.last, now)
 
     def on_sync(self, body: Sync, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.link)

@@ -79,6 +79,7 @@ class PeerEngine:
         self.presence = presence.Presence(self.node, seeds, self.members)
         self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
         self.farewell = farewell.Farewell(self.node)
+        self._leaving_keys: tuple[int, ...] = ()  # neighbours that were told
         self.direct = direct.Direct(self.node, self.view, self.members)
         self.neighbours = Neighbours(self.node, self.view, self.gossip, self.liveness, self.overlay, self.membership, self.farewell)
 
@@ -140,7 +141,12 @@ class PeerEngine:
     @property
     def unconfirmed(self) -> int:
         """Messages that were published and that no neighbour is known to have."""
-        return self.gossip.publisher.unconfirmed_count
+        return 0 if self._is_heard else self.gossip.publisher.unconfirmed_count
+
+    @property
+    def _is_heard(self) -> bool:
+        """A neighbour has heard the leave, and so has all that was published before."""
+        return any(self.farewell.has_heard(key) for key in self._leaving_keys)
 
     def flush(self, token: int, timeout_s: float, now: float) -> None:
         """Asks whether everybody has what was published until now. One FLUSHED effect with `token` follows."""
@@ -171,13 +177,14 @@ class PeerEngine:
             return
         self.overlay.stopped = True
         self.direct.leave(now)
-        self.gossip.publisher.end_flushes()
+        self.gossip.leave(self.me, now)
         if self.membership.announced:
             self.gossip.announce(self.me, self.me, PeerState.LEFT, now)
         keys = [link.key for link in self.view.links() if link.theirs and link.connected]
         for link in self.view.links():
             if link.key in keys:
                 self.node.ask(link.key, Leave(self.me, link.theirs, self.gossip.number))
+        self._leaving_keys = tuple(keys)
         self.farewell.begin(keys + self.presence.leave(self.me, self.gossip.number, now), now)
 
     # -- connections ------------------------------------------------------------------------------------------------------
@@ -263,6 +270,9 @@ class PeerEngine:
             self.membership.on_notice(origin, notice, now)
         if notices:
             self.direct.look(now)
+        goes = self.view.by_peer(origin)
+        if goes is not None and goes.leaving:
+            self.membership.came(goes, now)
 
     def on_request(self, route: Route, frame: bytes, address: str, now: float) -> None:
         """A frame at the ROUTER, from whoever connected to it from `address`."""

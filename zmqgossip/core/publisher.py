@@ -68,11 +68,12 @@ class Publisher:
 
     Attributes:
         message_count: msg_count of the last message that was published.
+        is_leaving: the window is not waited for any more.
     """
 
     __slots__ = (
         "_counted_at", "_flushes", "_node", "_sent", "_sharing", "_streams", "_taken", "_waiting", "_waiting_bytes", "_window",
-        "message_count", "stream",
+        "is_leaving", "message_count", "stream",
     )  # fmt: skip
 
     def __init__(self, me: PeerRecord, node: Node, streams: Streams) -> None:
@@ -81,6 +82,7 @@ class Publisher:
         self.stream: Stream = streams.of(me.id, me.epoch)
         self.stream.begin(0, 0)
         self.message_count = 0
+        self.is_leaving = False
         self._waiting: deque[Publication] = deque()
         self._waiting_bytes = 0
         self._taken = 0  # publications that were given, of which the last ones may wait
@@ -190,7 +192,7 @@ class Publisher:
 
     def _has_room(self, now: float) -> bool:
         bytes_max, segments_max = self._limits(now)
-        return not self._sent.segments or (self._sent.bytes < bytes_max and len(self._sent.segments) < segments_max)
+        return self.is_leaving or not self._sent.segments or (self._sent.bytes < bytes_max and len(self._sent.segments) < segments_max)
 
     def _wants_mark(self, size: int, now: float) -> bool:
         """When half of the window is under way, on the first segment past each quarter of it, and on the one that fills it.

@@ -45,6 +45,8 @@ class Link:
     last_heard: float = 0.0
     disconnected_at: float | None = None
     leaving: bool = False  # the neighbour has said LEAVE, and what it published before is still on its way
+    last: int = 0  # the number up to which that is
+    owed: tuple[bytes, int] | None = None  # route and exchange of that LEAVE: it is answered when all of it is here
     misses: int = 0
     probe: bytes = b""
     probe_at: float = 0.0

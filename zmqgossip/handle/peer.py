@@ -150,7 +150,7 @@ class Peer(Publishing):
             timeout: seconds for the goodbye to be heard, and for a callback that runs to return; 0 goes without.
 
         Returns:
-            How many messages this peer has published that not everybody is known to have.
+            How many messages this peer has published that no neighbour is known to have; `flush` before tells of everybody.
         """
         unconfirmed = 0
         if not self._process.is_here:
