@@ -265,6 +265,7 @@ class Body:
         if line is None:
             self.engine.counters.add("dropped.not_connected")
             return
+        self._loop.use(line.dealer)
         try:
             line.dealer.send(frame, zmq.NOBLOCK)
         except zmq.Again:
@@ -283,6 +284,7 @@ class Body:
             self.engine.counters.add(f"dropped.{reason}")
 
     def _reply(self, now: float, route: Route, frame: bytes) -> None:
+        self._loop.use(self._router)
         try:
             self._router.send_multipart([route, frame], zmq.NOBLOCK)
         except zmq.ZMQError as error:
@@ -291,6 +293,7 @@ class Body:
 
     def _publish(self, now: float, frame: bytes) -> None:
         assert self._xpub is not None
+        self._loop.use(self._xpub)
         self._xpub.send(frame, zmq.NOBLOCK)
 
     def _open(self, now: float, key: int, endpoint: Endpoint) -> None:
@@ -333,6 +336,7 @@ class Body:
         socket = self._subs.get(key)
         if socket is None:
             return
+        self._loop.use(socket)
         for topic in add:
             socket.setsockopt(zmq.SUBSCRIBE, topic)
         for topic in remove:

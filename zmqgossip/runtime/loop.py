@@ -1,4 +1,4 @@
-"""One zmq.Poller thread that drives any number of engines.
+"""One thread that polls ZeroMQ sockets and drives any number of engines.
 
 A turn: sleep until a socket has something, somebody calls, or the next deadline; read the clock once; drain control sockets
 (ROUTER, DEALER, monitors), then gossip, in fair shares and only for some milliseconds, so that control never waits long behind it;
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import zmq
 
 from zmqgossip.core.errors import NodeClosed
+from zmqgossip.runtime.poller import Poller
 from zmqgossip.runtime.sockets import Context, Socket
 from zmqgossip.runtime.zap import Zap
 
@@ -52,7 +53,7 @@ class Loop:
         self._failed = failed
         self.context: Context = zmq.Context()
         self.context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
-        self._poller = zmq.Poller()
+        self._poller = Poller()
         self._handlers: dict[Any, tuple[bool, Handler]] = {}  # socket or descriptor: is it control, and what reads it
         self._bodies: list[Body] = []
         self._calls: deque[Call] = deque()
@@ -66,7 +67,8 @@ class Loop:
         self._told_late_at = -TOLD_EVERY_S
         self._pid = os.getpid()
         self._zap = Zap(self.context, self._connected)
-        self._watch(self._wake_out.fileno(), self._drain_wake, control=True)
+        self._handlers[self._wake_out.fileno()] = (True, self._drain_wake)
+        self._poller.register_plain(self._wake_out.fileno(), write=False)
         self.watch(self._zap.socket, lambda _: self._zap.drain(), control=True)
         self._thread = threading.Thread(target=self._run, name="zmqgossip", daemon=True)
         self._thread.start()
@@ -133,7 +135,12 @@ class Loop:
 
     def watch(self, source: Socket, handler: Handler, *, control: bool) -> None:
         """Calls `handler(now)` whenever `source` can be read."""
-        self._watch(source, handler, control=control)
+        self._handlers[source] = (control, handler)
+        self._poller.register(source)
+
+    def use(self, source: Socket) -> None:
+        """A socket was sent on: what came in meanwhile is looked for before the next sleep."""
+        self._poller.use(source)
 
     def handler_of(self, source: Socket) -> Handler:
         """What reads a socket that is watched."""
@@ -147,15 +154,11 @@ class Loop:
         """Calls `handler(now)` when a plain socket's connect has ended; None ends the watching."""
         descriptor = plain.fileno()
         if handler is None:
-            self._poller.unregister(descriptor)
+            self._poller.unregister_plain(descriptor)
             del self._handlers[descriptor]
         else:
             self._handlers[descriptor] = (True, handler)
-            self._poller.register(descriptor, zmq.POLLOUT | zmq.POLLERR)
-
-    def _watch(self, source: Any, handler: Handler, *, control: bool) -> None:
-        self._handlers[source] = (control, handler)
-        self._poller.register(source, zmq.POLLIN)
+            self._poller.register_plain(descriptor, write=True)
 
     def _connected(self, domain: bytes, address: str) -> None:
         for body in self._bodies:
@@ -205,10 +208,10 @@ class Loop:
     def _turn(self) -> None:
         asleep = time.monotonic()
         due = self._next_due(asleep)
-        ready = self._poller.poll(None if due is None else max(0, int((due - asleep) * 1000) + 1))  # rounded up, or it would spin
+        ready = self._poller.poll(None if due is None else max(0.0, due - asleep))
         now = time.monotonic()
         gossip = []
-        for source, _ in ready:
+        for source in ready:
             control, handler = self._handlers.get(source, (False, None))
             if not control:
                 gossip.append(source)
@@ -262,6 +265,7 @@ class Loop:
         for body in list(self._bodies):
             body.close()
         self._zap.close()
+        self._poller.close()
         self._wake_in.close()
         self._wake_out.close()
         self.context.term()
