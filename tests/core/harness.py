@@ -102,8 +102,8 @@ def notice_segment(origin: PeerRecord, number: int, *notices: Notice) -> bytes:
 
 
 def spoiled(frame: bytes) -> bytes:
-    """The frame with its last byte damaged."""
-    return frame[:-1] + bytes([frame[-1] ^ 1])
+    """The frame with a byte damaged: of a segment's origin, or of an exchange's body."""
+    return frame[:30] + bytes([frame[30] ^ 1]) + frame[31:]
 
 
 def notices_of(frame: bytes) -> list[Notice]:

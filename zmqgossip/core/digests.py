@@ -8,7 +8,9 @@ neighbour that spoke of it is settled, and not spoken of any more.
 
 from __future__ import annotations
 
-from zmqgossip.core.gossip_messages import ENTRIES_MAX, Digest
+from collections.abc import Iterator, Sequence
+
+from zmqgossip.core.gossip_messages import ENTRIES_MAX, Ask, Digest, Entry
 from zmqgossip.core.node import Node
 from zmqgossip.core.streams import Stream, StreamKey, Streams
 from zmqgossip.core.view import View
@@ -19,6 +21,9 @@ STEP_MIN_S = 0.05
 STEP_MAX_S = 1.0
 FLOWING_S = 0.25
 """While a stream flows nobody needs to be told so often: a gap shows by itself."""
+DIGEST_BYTES_MAX = 60_000
+ENTRY_BYTES, MARK_BYTES = 80, 28
+"""At most, on the wire: an entry or a report of a flush, and each mark or slow one that it names."""
 QUIET_S = 2.0
 """Before a stream is taken for settled: some six digests, of which one gets through."""
 
@@ -69,6 +74,7 @@ class Digests:
     def due(self, now: float) -> None:
         """Says what is due, and settles what is quiet."""
         said, self._urgent = self._urgent, {}
+        doubtful: dict[int, list[StreamKey]] = {}
         for key, stream in list(self._open.items()):
             if stream.due > now:
                 continue
@@ -78,12 +84,24 @@ class Digests:
                 self._streams.settle(stream)
                 continue
             said[key] = stream
+            if stream.step == STEP_MAX_S and now - stream.changed_at >= QUIET_S:
+                for link_key in [link_key for link_key, theirs in stream.theirs.items() if theirs.contiguous < stream.contiguous]:
+                    doubtful.setdefault(link_key, []).append(key)
             stream.due = now + stream.step
             stream.step = min(2 * stream.step, STEP_MAX_S)
         if said:
             self._say(list(said.values()), now)
+        self._ask(doubtful)
         if self._open:
             self._arm(min(stream.due for stream in self._open.values()))
+
+    def _ask(self, doubtful: dict[int, list[StreamKey]]) -> None:
+        """Asks neighbours that seem to lack what has been quiet for long: it may be only their last digest that was lost."""
+        for key, streams in doubtful.items():
+            link = self._view.by_key(key)
+            if link is not None and link.connected and link.theirs:
+                self._node.ask(key, Ask(link.theirs, streams[:ENTRIES_MAX]))
+                self._node.counters.add("digests.asked")
 
     def _is_settled(self, stream: Stream, now: float) -> bool:
         if now - stream.changed_at < QUIET_S or stream.marks or stream.beyond or not stream.begun:
@@ -91,14 +109,34 @@ class Digests:
         return all(theirs.contiguous == stream.contiguous for theirs in stream.theirs.values())
 
     def _say(self, streams: list[Stream], now: float) -> None:
-        if not any(True for _ in self._view.up()):
+        if not self._streams.begun or not any(True for _ in self._view.up()):
             return
-        for start in range(0, len(streams), ENTRIES_MAX):
-            for stream in streams[start : start + ENTRIES_MAX]:
-                stream.said_at = now
-            digest = Digest([stream.entry for stream in streams[start : start + ENTRIES_MAX]])
+        for stream in streams:
+            stream.said_at = now
+        for digest in packed(streams):
             self._node.outbox.publish(TOPIC_DIGEST + self._node.codec.encode(digest))
             self._node.counters.add("digests.published")
 
+    def told(self, wanted: Sequence[StreamKey]) -> Iterator[Digest]:
+        """The answer to a neighbour that asks how these streams are: one digest at least, be it empty."""
+        streams = [self._streams.get(origin, epoch) for origin, epoch in wanted]
+        return packed([stream for stream in streams if stream is not None])
+
     def __len__(self) -> int:
         return len(self._open)
+
+
+def packed(streams: Sequence[Stream]) -> Iterator[Digest]:
+    """What is to be said of streams, in as many digests as fit into frames; one at least."""
+    entries: list[Entry] = []
+    size = 0
+    for stream in streams:
+        entry = stream.entry
+        weight = ENTRY_BYTES + MARK_BYTES * len(entry.marks)
+        weight += sum(ENTRY_BYTES + MARK_BYTES * len(report.slow) for report in entry.flushes)
+        if entries and (size + weight > DIGEST_BYTES_MAX or len(entries) == ENTRIES_MAX):
+            yield Digest(entries)
+            entries, size = [], 0
+        entries.append(entry)
+        size += weight
+    yield Digest(entries)

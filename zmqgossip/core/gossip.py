@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from zmqgossip.core.digests import Digests
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import MessagesLost
-from zmqgossip.core.gossip_messages import Entry, Notice, Position, Pulled
+from zmqgossip.core.gossip_messages import ENTRIES_MAX, Entry, Notice, Position, Pulled
 from zmqgossip.core.marks import Marks
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Segment
@@ -38,6 +38,8 @@ from zmqgossip.core.wire import (
 )
 
 EPOCH_DUE = "epoch due"
+LIVES_MAX = 4
+"""Streams of one id: the last lives of a process that is started again and again."""
 EPOCH_ENDS_S = 2.0
 """How long the stream of an earlier life is still taken: what is under way when a process is started again."""
 
@@ -59,9 +61,17 @@ class Gossip:
         self.digests = Digests(node, view, self.streams)
         self.trees = Trees(me.id, node, view)
         self.marks = Marks(me.id, me.epoch, node, view, self.streams, self.digests)
-        self.repair = Repair(node, view, self.streams, self.trees)
+        self.repair = Repair(node, view, self.streams, self.trees, self._lives)
         self.patience = Patience(node, view, self.streams, self.marks, self.repair)
         self.walks = Walks(node, self.streams)
+        self.streams.dropped = self._forget
+
+    def _lives(self, origin: PeerId) -> bool:
+        return any(record.id == origin for record in self._living())
+
+    def _forget(self, stream: Stream) -> None:
+        self.digests.forget(stream)
+        self.repair.forget(stream)
 
     @property
     def number(self) -> int:
@@ -82,10 +92,16 @@ class Gossip:
         self.publisher.give(batch)
         self.pump(me, now)
 
+    def _go_on(self, me: PeerRecord, now: float) -> None:
+        """Something may be done now that was waited for: the window, a flush."""
+        self.publisher.acknowledged(now)
+        self.publisher.look_at_flushes(self._living, now)
+        self.pump(me, now)
+
     def flush(self, me: PeerRecord, token: int, timeout_s: float, now: float) -> None:
         self.publisher.flush(token, timeout_s, now)
         self.pump(me, now)
-        self.publisher.look_at_flushes(self._living, now)
+        self._go_on(me, now)
 
     def leave(self, me: PeerRecord, now: float) -> None:
         """What waits for the window goes out without it: there is no later."""
@@ -94,8 +110,12 @@ class Gossip:
         self.pump(me, now)
 
     def flush_due(self, me: PeerRecord, now: float) -> None:
-        self.publisher.look_at_flushes(self._living, now)
-        self.pump(me, now)
+        self._go_on(me, now)
+        self._go_on(me, now)  # a mark that nobody need be waited for is done at once
+
+    def patience_due(self, me: PeerRecord, now: float) -> None:
+        self.patience.due(now)
+        self._go_on(me, now)
 
     def announce(self, me: PeerRecord, record: PeerRecord, state: PeerState, now: float) -> None:
         """Publishes a membership change: one's own coming and going, or that somebody died."""
@@ -134,12 +154,20 @@ class Gossip:
         if stream is not None and number in stream:
             self._known(link, stream, pulled, now)
             return origin, ()
-        if stream is None or not self._fits(stream, number, len(frame)):
-            if stream is None:
-                stream = self._new_stream(me, origin, header.epoch, now)
-            if stream is None or not self._fits(stream, number, len(frame)):
-                return origin, ()
         notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else ()
+        if stream is None:
+            if node.is_in_future(header.epoch, now):
+                raise WireError("epoch", "starts in the future")
+            stream = self._new_stream(me, origin, header.epoch, now)
+            if stream is None or number in stream:  # that was forgotten: nothing is delivered again
+                return origin, ()
+        elif stream is self.publisher.stream:  # nobody continues this peer's stream for it
+            node.counters.add("dropped.own_id")
+            return origin, ()
+        if not self._fits(stream, number, len(frame)):
+            return origin, ()
+        if not stream.highest:
+            self._end_lives_before(stream, now)
         if stream.settled:
             streams.unsettle(stream)
         segment = Segment(frame, header, (link.peer.id, link.peer.endpoint))
@@ -170,15 +198,30 @@ class Gossip:
             self._node.counters.add("dropped.own_id")
             return None
         if self._node.is_in_future(epoch, now):
-            raise WireError("epoch", "starts in the future")
-        if epoch < self.streams.newest_epoch(origin):
+            self._node.counters.add("dropped.epoch")
+            return None
+        if epoch < self.streams.newest_epoch(origin) or self.streams.lives_count(origin) >= LIVES_MAX:
             self._node.counters.add("dropped.old_epoch")
             return None
-        stream = self.streams.of(origin, epoch)
-        for older in self.streams.older(origin, epoch):
-            older.ending_at = now + EPOCH_ENDS_S
-            self._node.timers.set((EPOCH_DUE, 0), now + EPOCH_ENDS_S)
+        return self.streams.of(origin, epoch)
+
+    def _heard_of(self, me: PeerRecord, origin: PeerId, epoch: int, contiguous: int, now: float) -> Stream | None:
+        """The stream that a neighbour speaks of, made if that tells anything new. The word of one neighbour makes no stream of nothing."""
+        stream = self.streams.get(origin, epoch)
+        if stream is None and contiguous > self.streams.past(origin, epoch):
+            stream = self._new_stream(me, origin, epoch, now)
         return stream
+
+    def _end_lives_before(self, stream: Stream, now: float) -> None:
+        """The first segment of a new life: the streams of earlier ones end soon."""
+        for older in self.streams.older(stream.origin, stream.epoch):
+            if older.ending_at is None:
+                older.ending_at = now + EPOCH_ENDS_S
+                self._arm_end(older.ending_at)
+
+    def _arm_end(self, at: float) -> None:
+        planned = self._node.timers.when((EPOCH_DUE, 0))
+        self._node.timers.set((EPOCH_DUE, 0), at if planned is None else min(at, planned))
 
     def _fits(self, stream: Stream, number: int, size: int) -> bool:
         """Whether a segment may wait for those before it. What may not is neither passed on nor remembered: it can be pulled later."""
@@ -234,6 +277,7 @@ class Gossip:
             if stream is not self.publisher.stream:
                 self._deliver(stream, self.streams.advance(stream))
                 self.digests.touch(stream, now)
+                self._settle(stream, now)
                 self.repair.look(stream, now)
 
     # -- what neighbours say ----------------------------------------------------------------------------------------------
@@ -243,15 +287,20 @@ class Gossip:
         if not self.streams.begun:
             self._node.counters.add("dropped.digest_before_baseline")
             return
+        link.synced = True  # only who has its baseline speaks of streams
         for entry in entries:
-            stream = self.streams.get(entry.origin, entry.epoch) or self._new_stream(me, entry.origin, entry.epoch, now)
+            stream = self._heard_of(me, entry.origin, entry.epoch, entry.contiguous, now)
             if stream is not None:
                 self._on_entry(link, stream, entry, now)
         self.patience.heard(link)
-        self.publisher.look_at_flushes(self._living, now)
-        self.pump(me, now)
+        self._go_on(me, now)
 
     def _on_entry(self, link: Link, stream: Stream, entry: Entry, now: float) -> None:
+        if stream is self.publisher.stream:
+            if entry.contiguous > stream.contiguous:
+                self._node.counters.add("dropped.own_id")
+                return
+            self.publisher.confirmed(entry.contiguous)
         if stream.settled:
             if entry.contiguous == stream.contiguous:
                 return  # it is late with what is settled here
@@ -271,16 +320,23 @@ class Gossip:
     def on_positions(self, me: PeerRecord, link: Link, positions: Sequence[Position], now: float) -> None:
         """How far settled streams are at a neighbour, which has some otherwise."""
         for one in positions:
-            stream = self.streams.get(one.origin, one.epoch) or self._new_stream(me, one.origin, one.epoch, now)
+            stream = self._heard_of(me, one.origin, one.epoch, one.contiguous, now)
             if stream is None or stream.contiguous == one.contiguous or stream is self.publisher.stream:
                 continue
             self.digests.touch(stream, now)
-            stream.theirs[link.key] = Theirs(one.contiguous, 0, 0, {})
+            known = stream.theirs.get(link.key)
+            if known is None:
+                stream.theirs[link.key] = Theirs(one.contiguous, 0, 0, {})
+            else:
+                known.contiguous = one.contiguous
             self.repair.look(stream, now)
 
     def pulled(self, me: PeerRecord, link: Link, body: Pulled, exchange: int, now: float) -> None:
         """The end of what a neighbour gave."""
         self._jump(self.repair.came(link, body, exchange, now), now)
+        stream = self.streams.get(body.origin, body.epoch)
+        if stream is not None and not stream.highest and not self.repair.lacks(stream):
+            self.streams.drop(stream)  # somebody spoke of it, and nobody has any of it
 
     def pull_due(self, me: PeerRecord, now: float) -> None:
         self._jump(self.repair.due(now), now)
@@ -291,6 +347,7 @@ class Gossip:
             ends = [gone.messages for gone in stream.gone.values() if gone.contiguous == number - 1]
             stream.gone.clear()
             released = self.streams.jump(stream, number)
+            stream.jumped_at = now
             self._node.counters.add("streams.jumped")
             if not released and ends and max(ends) > stream.messages:
                 self._lost(stream, max(ends))
@@ -303,16 +360,12 @@ class Gossip:
 
     def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
         """Nobody waits for a link that is gone, and what it pushed comes from another."""
-        own = self.publisher.stream
-        done = own.done
         self.marks.link_lost(link, now)
-        if own.done > done:
-            self.publisher.acknowledged(now)
         self.repair.link_lost(link, now)
         self.walks.link_lost(link)
         for neighbour, bucket in self.trees.link_lost(link, now):
-            self.repair.ask_how(neighbour, self.streams.in_bucket(bucket))
-        self.pump(me, now)
+            self.repair.ask_how(neighbour, self.streams.in_bucket(bucket)[:ENTRIES_MAX])
+        self._go_on(me, now)
 
     def hold(self, now: float) -> None:
         self.marks.hold(now)
@@ -328,12 +381,10 @@ class Gossip:
                 continue
             while stream.beyond and stream.begun:
                 self._deliver(stream, self.streams.jump(stream, min(stream.beyond)))
-            self.digests.forget(stream)
-            self.repair.forget(stream)
             self.streams.drop(stream)
         later = [stream.ending_at for stream in waiting if stream.ending_at is not None and stream.ending_at > now]
         if later:
-            self._node.timers.set((EPOCH_DUE, 0), min(later))
+            self._arm_end(min(later))
 
     # -- who listens here -------------------------------------------------------------------------------------------------
 

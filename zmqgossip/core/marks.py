@@ -23,6 +23,8 @@ from zmqgossip.core.wire import life_hash
 FLUSHES_KEPT = 8
 """Reports of flushes that are repeated: one that a neighbour has missed is made up for by the next digest."""
 SLOW_NAMED_MAX = 256
+JUMPED_S = 20.0
+"""So long a node that lost messages of a stream names itself in its flushes as one that does not have all."""
 U64 = 1 << 64
 
 
@@ -90,7 +92,7 @@ class Marks:
         for report in entry.flushes:
             mark = stream.marks.get(report.mark)
             if mark is not None and report.parent == self._me:
-                mark.reports[link.key] = report
+                mark.reports[link.peer.id] = report
         for number, mark in stream.marks.items():
             if link.key in mark.waiting and not self._waits_for(stream, number, link):
                 del mark.waiting[link.key]
@@ -145,7 +147,10 @@ class Marks:
             count += report.count
             total += report.total
             slow |= dict.fromkeys(report.slow)
-        named = list(slow)[:SLOW_NAMED_MAX]
+        if mine and mark.came_at - stream.jumped_at < JUMPED_S:  # a flush that began before the jump must not count this node
+            count, total = count - 1, total - self._own_hash
+            slow[self._me] = None
+        named = list(slow)[-SLOW_NAMED_MAX:]
         stream.flushes[number] = FlushReport(number, mark.parent_id, count, total % U64, named)
         if len(stream.flushes) > FLUSHES_KEPT:
             del stream.flushes[next(iter(stream.flushes))]

@@ -61,6 +61,8 @@ class Neighbours:
 
     def on_connected(self, link: Link, now: float) -> None:
         self._overlay.on_connected(self._membership.me, link, now)
+        if link.state is LinkState.UP:  # the word may have been lost with the connection before, or come up sooner than this one
+            self._membership.baseline.say_synced(link)
 
     def on_disconnected(self, link: Link, now: float) -> None:
         dropped = link.connected and link.state is LinkState.UP and not link.leaving
@@ -148,12 +150,13 @@ class Neighbours:
             self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
             return
         self._liveness.heard(link, now)
+        link.synced = True  # or it would not ask
         match body:
             case Pull():
                 self._gossip.repair.on_pull(body, route, exchange)
             case Ask():
-                streams = [self._gossip.streams.get(origin, epoch) for origin, epoch in body.streams]
-                self._node.answer(route, Digest([stream.entry for stream in streams if stream is not None]), exchange)
+                for answer in self._gossip.digests.told(body.streams):
+                    self._node.answer(route, answer, exchange)
             case Walk():
                 self._gossip.walks.on_walk(body, route, exchange)
 

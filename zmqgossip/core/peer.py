@@ -384,7 +384,7 @@ class PeerEngine:
             case repair.PULL_DUE:
                 self.gossip.pull_due(self.me, now)
             case patience.PATIENCE_DUE:
-                self.gossip.patience.due(now)
+                self.gossip.patience_due(self.me, now)
             case publisher.FLUSH_DUE:
                 self.gossip.flush_due(self.me, now)
             case gossip.EPOCH_DUE:

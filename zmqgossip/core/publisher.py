@@ -72,8 +72,8 @@ class Publisher:
     """
 
     __slots__ = (
-        "_counted_at", "_flushes", "_node", "_sent", "_sharing", "_streams", "_taken", "_waiting", "_waiting_bytes", "_window",
-        "is_leaving", "message_count", "stream",
+        "_confirmed", "_counted_at", "_flushes", "_node", "_sent", "_sharing", "_streams", "_taken", "_waiting", "_waiting_bytes",
+        "_window", "is_leaving", "message_count", "stream",
     )  # fmt: skip
 
     def __init__(self, me: PeerRecord, node: Node, streams: Streams) -> None:
@@ -81,6 +81,8 @@ class Publisher:
         self._streams = streams
         self.stream: Stream = streams.of(me.id, me.epoch)
         self.stream.begin(0, 0)
+        streams.own = self.stream
+        self._confirmed = 0  # the largest number that a neighbour has said it has
         self.message_count = 0
         self.is_leaving = False
         self._waiting: deque[Publication] = deque()
@@ -109,8 +111,11 @@ class Publisher:
     @property
     def unconfirmed_count(self) -> int:
         """Messages that no neighbour is known to have."""
-        confirmed = max((theirs.contiguous for theirs in self.stream.theirs.values()), default=0)
-        return 0 if confirmed >= self.number else len(self._waiting) + self._count_above(confirmed)
+        return len(self._waiting) + (self._count_above(self._confirmed) if self._confirmed < self.number else 0)
+
+    def confirmed(self, number: int) -> None:
+        """A neighbour has all up to `number`; it may go, that stays true."""
+        self._confirmed = max(self._confirmed, number)
 
     def _count_above(self, number: int) -> int:
         frames = [frame for at, frame in self.stream.kept.items() if at > number]
@@ -191,8 +196,15 @@ class Publisher:
         return max(bytes_max, 1), max(config.pipe_segments // 2 // self._sharing, 1)
 
     def _has_room(self, now: float) -> bool:
+        """Whether another segment may go. One may always where none under way has a mark: it carries one, or nothing would make room.
+
+        That happens when others begin to publish and the window shrinks below what is under way, and to notices, which have no marks.
+        """
         bytes_max, segments_max = self._limits(now)
-        return self.is_leaving or not self._sent.segments or (self._sent.bytes < bytes_max and len(self._sent.segments) < segments_max)
+        sent = self._sent
+        if self.is_leaving or sent.segments_since_mark >= len(sent.segments):
+            return True
+        return sent.bytes < bytes_max and len(sent.segments) < segments_max
 
     def _wants_mark(self, size: int, now: float) -> bool:
         """When half of the window is under way, on the first segment past each quarter of it, and on the one that fills it.

@@ -10,18 +10,23 @@ is ahead after a second, and the numbers of the next segment's messages tell whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from zmqgossip.core.gossip_messages import RANGES_MAX, Ask, Pull, Pulled
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route, Segment
-from zmqgossip.core.streams import Gone, Stream, StreamKey, Streams
+from zmqgossip.core.streams import Gone, Stream, StreamKey, Streams, Theirs
 from zmqgossip.core.trees import Trees
+from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import propagated
 
 PULL_DUE = "pull due"
+IN_FLIGHT_MAX = 32
+"""Pulls that one neighbour is asked at once: its answers share a pipe."""
+HOPELESS_S = 3.0
+"""How long a gap that nobody can fill is kept after its origin is gone: all digests have come by then."""
 ALONE_S = 1.0
 """How long a second neighbour that has it is waited for, before the only one is believed that the rest is gone."""
 
@@ -41,26 +46,29 @@ class _Want:
 class Repair:
     """One peer's pulls, and its answers to those of others."""
 
-    __slots__ = ("_node", "_streams", "_trees", "_view", "_wants")
+    __slots__ = ("_asked", "_lives", "_node", "_streams", "_trees", "_view", "_wants")
 
-    def __init__(self, node: Node, view: View, streams: Streams, trees: Trees) -> None:
+    def __init__(self, node: Node, view: View, streams: Streams, trees: Trees, lives: Callable[[PeerId], bool]) -> None:
+        self._lives = lives
         self._node = node
         self._view = view
         self._streams = streams
         self._trees = trees
         self._wants: dict[StreamKey, _Want] = {}
+        self._asked: dict[int, int] = {}  # by key of the link: pulls that are under way
 
     # -- when to ask ------------------------------------------------------------------------------------------------------
 
     def look(self, stream: Stream, now: float) -> None:
         """The stream has a gap, or somebody is ahead."""
-        if stream.key not in self._wants and self._lacks(stream):
+        if stream.key not in self._wants and self.lacks(stream):
             want = _Want(stream, now + self._node.config.pull_after_s, stream.contiguous)
             self._wants[stream.key] = want
             self._arm(want.due)
 
     @staticmethod
-    def _lacks(stream: Stream) -> bool:
+    def lacks(stream: Stream) -> bool:
+        """Whether there is something that is not here."""
         return bool(stream.beyond) or any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
 
     def _arm(self, at: float) -> None:
@@ -69,7 +77,19 @@ class Repair:
             self._node.timers.set((PULL_DUE, 0), at)
 
     def forget(self, stream: Stream) -> None:
-        self._wants.pop(stream.key, None)
+        want = self._wants.pop(stream.key, None)
+        if want is not None:
+            self._asks(want, 0)
+
+    def _asks(self, want: _Want, key: int) -> None:
+        """From now on that link is asked, or none is (0)."""
+        if want.asked:
+            self._asked[want.asked] -= 1
+            if not self._asked[want.asked]:
+                del self._asked[want.asked]
+        want.asked = key
+        if key:
+            self._asked[key] = self._asked.get(key, 0) + 1
 
     def link_lost(self, link: Link, now: float) -> None:
         """Who was asked is gone: somebody else is."""
@@ -77,15 +97,16 @@ class Repair:
             want.stream.gone.pop(link.key, None)
             want.silent.pop(link.key, None)
             if want.asked == link.key:
-                want.asked, want.due = 0, now
+                self._asks(want, 0)
+                want.due = now
                 self._arm(now)
 
     def due(self, now: float) -> list[tuple[Stream, int]]:
         """Asks for what has not come. Streams that must jump, and whereto, because nobody keeps what is next."""
         jumps = []
-        for key, want in list(self._wants.items()):
-            if not self._lacks(want.stream):
-                del self._wants[key]
+        for want in list(self._wants.values()):
+            if not self.lacks(want.stream):
+                self.forget(want.stream)
             elif want.due <= now and (target := self._look_again(want, now)):
                 jumps.append((want.stream, target))
         if self._wants:
@@ -98,33 +119,35 @@ class Repair:
         if want.asked:
             self._node.counters.add("pulls.no_answer")
             want.silent[want.asked] = None
-            want.asked = 0
+            self._asks(want, 0)
         elif stream.contiguous > want.contiguous:  # it moves: what is missing is on its way
             want.contiguous, want.due = stream.contiguous, now + config.pull_after_s
             want.silent.clear()
-            return 0
-        link = self._holder(stream, want)
-        if link is None and want.silent:  # everybody was passed over once
-            want.silent.clear()
-            link = self._holder(stream, want)
-        if link is not None:
-            self._ask(want, link, now)
+            stream.gone.clear()
             return 0
         want.due = now + config.pull_after_s
-        return self._target(stream, now)
+        holders = self._holders(stream, want)
+        free = [link for link in holders if self._asked.get(link.key, 0) < IN_FLIGHT_MAX]
+        if free:
+            self._ask(want, min(free, key=lambda link: (link.slow, self._asked.get(link.key, 0))), now)
+        if holders:
+            return 0
+        if want.silent:  # everybody was passed over once, and is asked again after a while
+            want.silent.clear()
+            want.due = now + config.pull_timeout_s
+            if not stream.gone or now - stream.gone_since < config.slow_after_s:
+                return 0
+        return self._target(stream, now) or self._hopeless(stream, now)
 
     # -- whom, and for what -----------------------------------------------------------------------------------------------
 
-    def _holder(self, stream: Stream, want: _Want) -> Link | None:
-        """A neighbour that should have the next number: one that said so, else one that may."""
+    def _holders(self, stream: Stream, want: _Want) -> list[Link]:
+        """The neighbours that should have the next number: those that said so, else those that may."""
         links = [link for link in self._view.synced() if link.connected and link.key not in want.silent and link.key not in stream.gone]
         ahead = [link for link in links if link.key in stream.theirs and stream.theirs[link.key].contiguous > stream.contiguous]
         if not ahead:
             ahead = [link for link in links if link.key not in stream.theirs] if stream.beyond else []
-        load: dict[int, int] = {}
-        for other in self._wants.values():
-            load[other.asked] = load.get(other.asked, 0) + 1
-        return min(ahead, key=lambda link: (link.slow, load.get(link.key, 0)), default=None)
+        return ahead
 
     def _ask(self, want: _Want, link: Link, now: float) -> None:
         stream = want.stream
@@ -133,7 +156,8 @@ class Repair:
         ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
         if not ranges:
             return
-        want.asked, want.contiguous, want.due = link.key, stream.contiguous, now + self._node.config.pull_timeout_s
+        self._asks(want, link.key)
+        want.contiguous, want.due = stream.contiguous, now + self._node.config.pull_timeout_s
         want.exchange = self._node.ask(link.key, Pull(link.theirs, stream.origin, stream.epoch, ranges))
         self._node.counters.add("pulls.sent")
         self._trees.graft(link, stream.bucket)
@@ -153,10 +177,26 @@ class Repair:
             else:
                 want.silent[link.key] = None
                 self._node.counters.add("pulls.unserved")
+                self._believe(stream, link, body.contiguous)
         else:
             stream.gone.clear()
-        want.asked, want.due, want.contiguous = 0, now, stream.contiguous
-        return self.due(now)
+        self._asks(want, 0)
+        want.due, want.contiguous = now, stream.contiguous
+        if not self.lacks(stream):
+            self.forget(stream)
+            return []
+        target = self._look_again(want, now)
+        self._arm(want.due)
+        return [(stream, target)] if target else []
+
+    @staticmethod
+    def _believe(stream: Stream, link: Link, contiguous: int) -> None:
+        """A neighbour that was asked for what it seemed to have says that it is no further than so."""
+        theirs = stream.theirs.get(link.key)
+        if theirs is None:
+            stream.theirs[link.key] = Theirs(contiguous, 0, 0, {})
+        elif contiguous < theirs.contiguous:
+            theirs.contiguous = contiguous
 
     def _target(self, stream: Stream, now: float) -> int:
         """The oldest number that two neighbours have, or the one that is left after a while; 0: not yet."""
@@ -167,6 +207,13 @@ class Repair:
         if stream.beyond:
             target = min(target, *stream.beyond)
         return target
+
+    def _hopeless(self, stream: Stream, now: float) -> int:
+        """What is next where nobody has what is missing, and its origin is gone that could give it; 0: not so."""
+        if not stream.beyond or now - stream.changed_at < HOPELESS_S or self._lives(stream.origin):
+            return 0
+        ahead = any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
+        return 0 if ahead else min(stream.beyond)
 
     # -- answering --------------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ for all settled streams tells two nodes whether they have the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 from zmqgossip.core.gossip_messages import BUCKETS, Entry, FlushReport, Position
@@ -33,7 +34,7 @@ class Mark:
         parent: key of the link that brought it, 0 when there is none, or it is gone; `parent_id` is what others are told.
         waiting: keys of the links that have not said that they are done, or have it of somebody else, and since when.
         flush: who it is for is counted.
-        reports: of nodes that had it of this one, by key of the link.
+        reports: of nodes that had it of this one: by who they are, because a link may be replaced and its report said again.
         slow: ids of neighbours that are not waited for.
     """
 
@@ -42,7 +43,7 @@ class Mark:
     came_at: float
     waiting: dict[int, float]
     flush: bool = False
-    reports: dict[int, FlushReport] = field(default_factory=dict)
+    reports: dict[PeerId, FlushReport] = field(default_factory=dict)
     slow: dict[PeerId, None] = field(default_factory=dict)
 
 
@@ -76,12 +77,13 @@ class Stream:
         theirs: what linked neighbours said of it, by key of the link.
         marks: those above `done`, by number.
         gone: by key of the link, what neighbours have where the next number is no longer kept.
+        jumped_at: when it last went on behind something that was lost.
     """
 
     __slots__ = (
         "active_at", "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
-        "folded", "gone", "gone_since", "highest", "hops", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest", "origin",
-        "parent", "said_at", "settled", "step", "theirs",
+        "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest",
+        "origin", "parent", "said_at", "settled", "step", "theirs",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
@@ -98,7 +100,7 @@ class Stream:
         self.beyond: dict[int, Segment] = {}
         self.hops = 0
         self.parent = 0
-        self.active_at = self.changed_at = self.marked_at = self.said_at = _NEVER
+        self.active_at = self.changed_at = self.jumped_at = self.marked_at = self.said_at = _NEVER
         self.due = 0.0
         self.step = 0.0
         self.theirs: dict[int, Theirs] = {}
@@ -132,6 +134,7 @@ class Stream:
         self.done = contiguous
         self.oldest = contiguous + 1
         self.highest = max(self.highest, contiguous)
+        self.marks = {number: mark for number, mark in self.marks.items() if number > contiguous}
 
     def ranges(self, upto: int, count_max: int) -> list[tuple[int, int]]:
         """The first ranges of numbers that are missing, none above `upto`."""
@@ -159,23 +162,32 @@ class Stream:
 
 
 class Streams:
-    """All streams that this node remembers, bounded; of those that are settled the one that was quiet longest goes first.
+    """All streams that this node remembers, bounded; of those that are settled the one that was settled first goes first.
+
+    Of a stream that is forgotten its position is remembered, again bounded: when it comes back, nothing is delivered twice.
 
     Attributes:
+        own: the stream of this node, which is never forgotten.
+        dropped: called with a stream that is not one of these any more.
         forgotten: streams that had no place any more.
         beyond_bytes, kept_bytes: of all streams together.
         root: of the hashes of all settled streams; `folds` are those of the 256 buckets.
     """
 
     __slots__ = (
-        "_kept_max", "_newest", "_streams", "_streams_max", "begun", "beyond_bytes", "folds", "forgotten", "kept_bytes", "root",
+        "_buckets", "_kept_max", "_lives", "_past", "_streams", "_streams_max", "begun", "beyond_bytes", "dropped", "folds", "forgotten",
+        "kept_bytes", "own", "root",
     )  # fmt: skip
 
     def __init__(self, streams_max: int, kept_max: int) -> None:
         self._streams: dict[StreamKey, Stream] = {}
-        self._newest: dict[PeerId, int] = {}  # epoch
+        self._lives: dict[PeerId, dict[int, Stream]] = {}  # by origin and epoch
+        self._buckets: dict[int, dict[StreamKey, Stream]] = {}
+        self._past: dict[StreamKey, Position] = {}
         self._streams_max = streams_max
         self._kept_max = kept_max
+        self.own: Stream | None = None
+        self.dropped: Callable[[Stream], object] = lambda stream: None
         self.begun = False
         self.forgotten = 0
         self.beyond_bytes = 0
@@ -194,52 +206,75 @@ class Streams:
         for origin, epoch in unknown[len(unknown) - min(room, len(unknown)) :]:  # the last ones, which were active last
             self.of(origin, epoch)
         for key, stream in self._streams.items():
-            if stream.contiguous == 0:  # this node's own has begun long ago
+            if stream is not self.own:  # which has begun long ago
                 one = listed.get(key)
                 stream.begin(one.contiguous if one is not None else 0, one.messages if one is not None else 0)
                 for number in [number for number in stream.beyond if number <= stream.contiguous]:
                     self.beyond_bytes -= len(stream.beyond.pop(number).frame)
 
     def of(self, origin: PeerId, epoch: int) -> Stream:
-        """The stream of that origin and epoch, made if it is new. Moves it to the end of the line for forgetting."""
+        """The stream of that origin and epoch, made if it is new; one that was forgotten goes on where it was."""
         key = (origin, epoch)
-        stream = self._streams.pop(key, None)
+        stream = self._streams.get(key)
         if stream is None:
             stream = Stream(origin, epoch)
+            past = self._past.pop(key, None)
             if self.begun:
-                stream.begin(0, 0)
+                stream.begin(past.contiguous if past is not None else 0, past.messages if past is not None else 0)
             if len(self._streams) >= self._streams_max:
                 self._forget_one()
-            self._newest[origin] = max(epoch, self._newest.get(origin, 0))
-        self._streams[key] = stream
+            self._streams[key] = stream
+            self._lives.setdefault(origin, {})[epoch] = stream
+            self._buckets.setdefault(stream.bucket, {})[key] = stream
         return stream
 
     def _forget_one(self) -> None:
         """The first that is settled; the oldest if none is."""
-        gone = next((stream for stream in self._streams.values() if stream.settled), None)
-        self.drop(gone or next(iter(self._streams.values())))
-        self.forgotten += 1
+        others = (stream for stream in self._streams.values() if stream is not self.own)
+        oldest = next(others, None)
+        if oldest is not None:
+            gone = oldest if oldest.settled else next((stream for stream in others if stream.settled), oldest)
+            self.drop(gone)
+            self.forgotten += 1
 
     def drop(self, stream: Stream) -> None:
+        """It is no stream of these any more."""
         self.unsettle(stream)
         self.release(stream, stream.contiguous + 1)
         self.beyond_bytes -= sum(len(segment.frame) for segment in stream.beyond.values())
+        stream.beyond = {}
         del self._streams[stream.key]
-        if self._newest.get(stream.origin) == stream.epoch and not self.forgotten:
-            return  # an older epoch stays refused
-        self._newest.pop(stream.origin, None)
+        del self._buckets[stream.bucket][stream.key]
+        lives = self._lives[stream.origin]
+        del lives[stream.epoch]
+        if not lives:
+            del self._lives[stream.origin]
+        if stream.contiguous:
+            self._past[stream.key] = stream.position
+            if len(self._past) > self._streams_max:
+                del self._past[next(iter(self._past))]
+        self.dropped(stream)
 
     def get(self, origin: PeerId, epoch: int) -> Stream | None:
         """A stream that is known; asking makes and moves nothing."""
         return self._streams.get((origin, epoch))
 
+    def past(self, origin: PeerId, epoch: int) -> int:
+        """How far a stream was that has been forgotten; 0 of others."""
+        position = self._past.get((origin, epoch))
+        return 0 if position is None else position.contiguous
+
     def newest_epoch(self, origin: PeerId) -> int:
-        """Of the streams of one id; 0 where none is known."""
-        return self._newest.get(origin, 0)
+        """Of the streams of one id of which a segment is here; 0 where none is. A digest alone ends no life."""
+        return max((epoch for epoch, stream in self._lives.get(origin, {}).items() if stream.highest), default=0)
+
+    def lives_count(self, origin: PeerId) -> int:
+        """How many streams of one id there are."""
+        return len(self._lives.get(origin, {}))
 
     def older(self, origin: PeerId, epoch: int) -> list[Stream]:
         """The streams of earlier lives of one id."""
-        return [stream for stream in self._streams.values() if stream.origin == origin and stream.epoch < epoch]
+        return [stream for before, stream in self._lives.get(origin, {}).items() if before < epoch]
 
     def highest(self, origin: PeerId, epoch: int) -> int:
         """The largest number seen of a stream, 0 of one that is not known."""
@@ -251,7 +286,7 @@ class Streams:
         return [stream.position for stream in self._streams.values()]
 
     def in_bucket(self, bucket: int) -> list[Stream]:
-        return [stream for stream in self._streams.values() if stream.bucket == bucket]
+        return list(self._buckets.get(bucket, {}).values())
 
     def all(self) -> list[Stream]:
         return list(self._streams.values())
@@ -289,7 +324,9 @@ class Streams:
         return released
 
     def jump(self, stream: Stream, number: int) -> list[Segment]:
-        """What is below `number` is given up; what is in order by that."""
+        """What is below `number` is given up; what is in order by that. Never backwards."""
+        if number <= stream.contiguous:
+            return []
         self.release(stream, stream.contiguous + 1)
         for skipped in [one for one in stream.beyond if one < number]:
             self.beyond_bytes -= len(stream.beyond.pop(skipped).frame)
@@ -309,13 +346,20 @@ class Streams:
 
     def _evict(self, upto: int) -> None:
         """The oldest of the largest share goes first; above the last mark that is done only where nothing else is left."""
-        while self.kept_bytes > upto:
-            streams = [stream for stream in self._streams.values() if stream.kept]
-            spare = [stream for stream in streams if stream.settled or stream.oldest <= stream.done]
-            largest = max(spare or streams, key=_share)
-            floor = largest.done + 1 if spare and not largest.settled else largest.contiguous + 1
-            while largest.oldest < floor and self.kept_bytes > upto:
-                self.release(largest, largest.oldest + 1)
+        for only_spare in (True, False):
+            heap: list[tuple[int, int, Stream, int]] = []
+            for place, stream in enumerate(self._streams.values()):
+                floor = stream.contiguous + 1 if stream.settled or not only_spare else stream.done + 1
+                if stream.oldest < floor:
+                    heap.append((-stream.kept_bytes, place, stream, floor))
+            heapify(heap)
+            while heap and self.kept_bytes > upto:
+                _, place, stream, floor = heap[0]
+                self.release(stream, stream.oldest + 1)
+                if stream.oldest < floor:
+                    heapreplace(heap, (-stream.kept_bytes, place, stream, floor))
+                else:
+                    heappop(heap)
 
     def release(self, stream: Stream, upto: int) -> None:
         """Keeps nothing below `upto` any more. The loop is over what is kept."""
@@ -348,6 +392,7 @@ class Streams:
         """It is quiet and the same everywhere: what neighbours said of it is forgotten."""
         assert not stream.settled and not stream.beyond and not stream.marks
         stream.settled = True
+        self._streams[stream.key] = self._streams.pop(stream.key)  # to the end of the line for forgetting
         stream.theirs, stream.flushes, stream.gone, stream.faster = {}, {}, {}, {}
         stream.folded = position_hash(stream.origin, stream.epoch, stream.contiguous)
         self._fold(stream)
@@ -361,10 +406,6 @@ class Streams:
     def _fold(self, stream: Stream) -> None:
         self.folds[stream.bucket] ^= stream.folded
         self.root ^= stream.folded
-
-
-def _share(stream: Stream) -> int:
-    return stream.kept_bytes
 
 
 NOBODY = FIRST_ID

@@ -1,0 +1,112 @@
+"""One's own stream: segments, marks, the window, flush."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tests.core.harness import CODEC, WALL, PeerBench, config, segment
+from tests.core.streaming import answers, begun, entry, flushes, own, publish, report, says, synced
+from zmqgossip.core.gossip_messages import Entry
+from zmqgossip.core.outbox import Flushed
+from zmqgossip.core.types import PeerState
+from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK
+
+
+def flags(bench: PeerBench) -> list[int]:
+    headers = [CODEC.decode_segment(frame) for frame in bench.segments]
+    return [header.flags for header in headers if header.origin == bench.engine.me.id]
+
+
+def done_by(far_number: int, bench: PeerBench) -> Entry:
+    return entry(bench.engine.me, own(bench).highest, done=own(bench).highest)
+
+
+def test_the_window_fills_is_marked_and_opens_when_the_marks_are_done() -> None:
+    bench, (far,) = begun(2)
+    for _ in range(40):
+        publish(bench, bytes(10_000))
+    sent = len(bench.segments)
+    assert 5 <= sent < 40 and not bench.engine.wants_more and flags(bench)[-1] == FLAG_MARK
+    for _ in range(40):
+        says(far, done_by(2, bench))
+    assert bench.engine.wants_more and sum(CODEC.decode_segment(frame).message_count for frame in bench.segments) == 40
+
+
+def test_a_window_that_shrinks_below_what_is_under_way_without_a_mark_sends_one_that_has_it() -> None:
+    bench = PeerBench(knobs=config(pipe_segments=12))
+    bench.join()
+    far, origin = synced(bench, 2), synced(bench, 3)
+    publish(bench, b"first")
+    before = own(bench).highest
+    for other in (far, origin):
+        other.gossip(segment(other.record, 1, flags=FLAG_MARK))  # two more publish: a share of one segment
+    bench.wait(0.2)
+    bench.forget()
+    publish(bench, b"second")
+    assert own(bench).highest == before + 1 and flags(bench) == [FLAG_MARK]
+    publish(bench, b"third")
+    assert own(bench).highest == before + 1
+    for other in (far, origin):
+        says(other, done_by(2, bench))
+    assert own(bench).highest == before + 2
+
+
+def test_a_slow_neighbour_that_is_given_up_opens_the_window_and_ends_the_flush() -> None:
+    bench, (far, other) = begun(2, 3)
+    for record in (far.record, other.record):
+        bench.engine.members.learn(replace(record, ready=True), PeerState.ALIVE, WALL)
+    for _ in range(20):
+        publish(bench, bytes(10_000))
+    bench.call(bench.engine.flush, 5, 60.0)
+    assert not bench.engine.wants_more
+    for _ in range(160):
+        bench.wait(0.05)
+        last = own(bench).highest
+        reports = [report(last, bench.engine.me, other.record)]
+        answers(other, Entry(bench.engine.me.id, bench.engine.me.epoch, last, 0, last, [], reports))
+        if flushes(bench):
+            break
+    assert far.link.slow and not other.link.slow and bench.engine.wants_more
+    assert flushes(bench) == [Flushed(5, True, (far.record.id,))]
+
+
+def test_a_flush_with_nobody_there_is_true_at_once() -> None:
+    bench = PeerBench()
+    bench.start()
+    publish(bench, b"x")
+    bench.call(bench.engine.flush, 1, 5.0)
+    bench.wait(0.01)
+    assert [(flushed.token, flushed.complete) for flushed in flushes(bench)] == [(1, True)]
+
+
+def test_a_flush_ends_by_its_time_out() -> None:
+    bench, _ = begun(2)
+    bench.call(bench.engine.flush, 1, 2.0)
+    assert flags(bench) == [FLAG_MARK | FLAG_FLUSH]
+    bench.wait(1.9)
+    assert flushes(bench) == []
+    bench.wait(0.2)
+    assert [flushed.complete for flushed in flushes(bench)] == [False]
+
+
+def test_what_a_neighbour_has_confirmed_stays_confirmed_when_the_stream_settles_and_the_neighbour_goes() -> None:
+    bench, (far,) = begun(2)
+    publish(bench, b"x", b"y")
+    assert bench.engine.unconfirmed == 2
+    says(far, done_by(2, bench))
+    assert bench.engine.unconfirmed == 0
+    bench.wait(3.0)
+    assert own(bench).settled and bench.engine.unconfirmed == 0
+    far.crashes()
+    assert bench.engine.unconfirmed == 0
+
+
+def test_nobody_continues_this_peers_own_stream_for_it() -> None:
+    bench, (far,) = begun(2)
+    publish(bench, b"x")
+    number = own(bench).highest
+    far.gossip(segment(bench.engine.me, number + 1))
+    says(far, entry(bench.engine.me, number + 5))
+    bench.wait(1.0)
+    assert own(bench).highest == own(bench).contiguous == number
+    assert bench.count("dropped.own_id") == 2 and bench.count("pulls.sent") == 0
