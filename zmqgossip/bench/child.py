@@ -14,13 +14,11 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
 
 from zmqgossip.bench.board import Board
 from zmqgossip.bench.ending import die_with
 from zmqgossip.bench.roles import ROLES
-
-Facts = dict[str, Any]
+from zmqgossip.bench.task import Facts
 
 
 class Control:

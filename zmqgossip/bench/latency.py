@@ -14,8 +14,8 @@ from zmqgossip.bench.catalogue import OURS
 from zmqgossip.bench.crew import Crew
 from zmqgossip.bench.errors import BenchFailed
 from zmqgossip.bench.figures import percentile, ratio, rounded, spread
-from zmqgossip.bench.goodput import Facts, Step
 from zmqgossip.bench.rounds import Rounds
+from zmqgossip.bench.task import Facts, Task
 
 RATE = 200
 """Messages a second."""
@@ -36,13 +36,13 @@ class Run:
     duplicates: int
 
 
-def measure(peers: int, size: int, rounds: int, systems: Sequence[str], step: Step, seconds: float = MEASURED_S) -> Facts:
+def measure(task: Task) -> Facts:
     """All rounds; the document that --json prints."""
-    runs: dict[str, list[Run]] = {system: [] for system in systems}
-    turns = Rounds(peers, rounds, systems, step)
-    for system, crew in turns:
-        runs[system].append(run(crew, size, seconds))
-    return document(peers, size, turns.degree, runs)
+    runs: dict[str, list[Run]] = {system: [] for system in task.systems}
+    rounds = Rounds(task)
+    for system, crew in rounds:
+        runs[system].append(run(crew, task.size, task.seconds or MEASURED_S))
+    return document(task.peers, task.size, rounds.degree, runs)
 
 
 def document(peers: int, size: int, degree: float | None, runs: Mapping[str, Sequence[Run]]) -> Facts:

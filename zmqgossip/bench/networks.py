@@ -90,7 +90,8 @@ def assemble_gossip(crew: Crew, peers: int, station: str = GOSSIP["zmqgossip"], 
 def start_seeds(crew: Crew) -> list[str]:
     """Starts the process of the seed; its endpoints."""
     seeds = crew.add_helper("seeds", "zmqgossip.bench.systems.gossip:Seeds", {})
-    endpoints: list[str] = seeds.answer(seeds.begin("open"))["endpoints"]
+    seeds.opened = seeds.answer(seeds.begin("open"))
+    endpoints: list[str] = seeds.opened["endpoints"]
     return endpoints
 
 
@@ -115,6 +116,13 @@ def links_of(crew: Crew) -> Links:
     places = {child.opened["endpoint"]: place for place, child in enumerate(crew.stations)}
     found = [{places[neighbour] for neighbour in look["neighbours"] if neighbour in places} for look in looks]
     return [sorted(other for other in mine if place in found[other]) for place, mine in enumerate(found)]
+
+
+def found_links(peers: int) -> Links:
+    """The links of a network of zmqgossip that is started for this only."""
+    with Crew(peers) as crew:
+        assemble_gossip(crew, peers)
+        return links_of(crew)
 
 
 def degree(links: Sequence[Sequence[int]]) -> float:

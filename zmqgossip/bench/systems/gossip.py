@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
-from zmqgossip import Feed, Message, Peer, ProtocolConfig, Seed
+import zmqgossip
+from zmqgossip import Event, Feed, Message, Peer, ProtocolConfig, Seed
 from zmqgossip.bench import publishing
 from zmqgossip.bench.board import PUBLISHED, STOP, Row
-from zmqgossip.bench.counting import NUMBER, Ended
+from zmqgossip.bench.counting import NUMBER, Ended, Oddities
 from zmqgossip.bench.publishing import Schedule
-from zmqgossip.bench.systems.station import Facts, Station, sent_by_calls
+from zmqgossip.bench.systems.station import Station, sent_by_calls
+from zmqgossip.bench.task import Facts
 
 TOPIC = "bench"
 CLUSTER = "bench"
@@ -50,11 +53,28 @@ class Gossip(Station):
         self.send = partial(self.peer.publish, TOPIC)
         self.feed: Feed[Message] | None = self.subscribe() if settings["listens"] else None
 
+        self._lost: list[tuple[int, int]] = []
+        self._slow: list[str] = []
+        kinds = kinds_of_trouble()
+        if kinds:
+            threading.Thread(target=self._watch, args=(self.peer.events(*kinds),), daemon=True).start()
+
     def subscribe(self) -> Feed[Message] | None:
         return self.peer.subscribe()
 
     def at_once(self) -> dict[str, Callable[[], Facts]]:
-        return {"look": self._look, "stats": self.peer.stats}
+        return super().at_once() | {"look": self._look, "named": self._named, "stats": self.peer.stats}
+
+    def _named(self) -> Facts:
+        """What it was told: `lost`, as (first, last) numbers of messages, and `slow`, whom it does not wait for any more."""
+        return {"lost": list(self._lost), "slow": list(self._slow)}
+
+    def _watch(self, events: Feed[Any]) -> None:
+        for event in events:
+            if type(event).__name__ == "MessagesLost":
+                self._lost.append((event.first, event.last))
+            else:
+                self._slow.append(event.peer.hex())
 
     def _look(self) -> Facts:
         """Whom it knows and is linked with."""
@@ -114,8 +134,8 @@ class GossipCallbacks(Gossip):
         self._listening.set()
         self._ended.wait()
 
-    def count(self, row: Row) -> None:
-        self.listen(sent_by_calls(row))
+    def count(self, oddities: Oddities) -> None:
+        self.listen(sent_by_calls(oddities))
 
 
 class GossipAsync(Gossip):
@@ -129,14 +149,19 @@ class GossipAsync(Gossip):
         async for message in self.feed:
             take(message.payload)
 
-    def count(self, row: Row) -> None:
-        self.listen(sent_by_calls(row))
+    def count(self, oddities: Oddities) -> None:
+        self.listen(sent_by_calls(oddities))
 
     def publish(self, size: int, head: Row, window: publishing.Window) -> int:
         return asyncio.run(publishing.publish_as_task(partial(self.peer.apublish, TOPIC), size, head, window))
 
     def publish_each(self, schedule: Schedule) -> None:
         asyncio.run(publishing.publish_each_as_task(partial(self.peer.apublish, TOPIC), schedule))
+
+
+def kinds_of_trouble() -> list[type[Event]]:
+    """Events that name what is lost and who is slow: as soon as there are such."""
+    return [getattr(zmqgossip, name) for name in ("MessagesLost", "NeighbourSlow") if hasattr(zmqgossip, name)]
 
 
 def payload_max() -> int:
