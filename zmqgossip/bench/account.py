@@ -44,12 +44,12 @@ def listeners(
     for place, _ in listening:
         for maker, times_ns in made.items():
             if maker != place:
-                _add(account, heard[place].get(str(maker)), times_ns, None if since_ns is None else since_ns.get(place))
+                owe(account, heard[place].get(str(maker)), times_ns, None if since_ns is None else since_ns.get(place))
     return account
 
 
-def _add(account: Account, heard: Sequence[int] | None, made_ns: Sequence[int], ready_ns: int | None) -> None:
-    """One listener and one maker. `heard`: first, received, duplicates, disordered."""
+def owe(account: Account, heard: Sequence[int] | None, made_ns: Sequence[int], ready_ns: int | None) -> None:
+    """Adds what became of one maker's messages at one listener, who `heard` first, received, duplicates, disordered (None: nothing)."""
     owed_from = 0 if ready_ns is None else bisect_right(made_ns, ready_ns)
     first, received, duplicates, disordered = heard or (owed_from, 0, 0, 0)
     start = owed_from if ready_ns is None else min(first, owed_from)

@@ -76,7 +76,7 @@ def document(peers: int, size: int, degree: float | None, runs: Mapping[str, Seq
 def run(crew: Crew, size: int, seconds: float) -> Run:
     """Measures one system whose network stands."""
     publisher, *receivers = crew.stations
-    skipped = round(RATE * WARM_UP_S)
+    skipped = round(RATE * min(WARM_UP_S, seconds))
     count = skipped + max(1, round(RATE * seconds))
     taking = [(child, child.begin("take_times", {"count": count})) for child in receivers]
     publisher.answer(publisher.begin("stamp", {"size": size, "rate": RATE, "count": count, "receivers": crew.receivers}))

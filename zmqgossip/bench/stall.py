@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from zmqgossip import ProtocolConfig
 from zmqgossip.bench import networks, ranges, upkeep
 from zmqgossip.bench.board import DONE, DUPLICATES, LATE, LOST, SEEN, SLOW, STOP
 from zmqgossip.bench.crew import Child, Crew, tell_all
@@ -27,6 +28,8 @@ RECOVERED = 0.9
 """Of the rate before: the others are well again."""
 WINDOW_S = 1.0
 END_S = 45.0
+SERIES = 5
+"""Looks a point of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +75,30 @@ class Timeline:
         return min(now - then for now, then in zip(after[:-1], before[:-1], strict=True)) / (ended - began)
 
     def recovered_s(self, before: float | None) -> float | None:
-        """Seconds from the beginning of the trouble until the others have again had 90 % of their rate for a second; None for never."""
-        window = min(WINDOW_S, self.points[-1][0] / 10)
-        for moment, _ in self.points:
-            rate = self.rate(moment, moment + window + LOOK_S / 2) if moment >= self.begin else None
-            if before and rate is not None and rate >= RECOVERED * before and moment + window <= self.points[-1][0]:
-                return moment - self.begin
-        return None
+        """Seconds from the beginning of the trouble until the others have again had 90 % of their rate for a second.
 
-    def series(self) -> dict[str, list[tuple[float, float]]]:
+        0 if they never had less; None if they never had it again.
+        """
+        window = min(WINDOW_S, self.points[-1][0] / 10)
+        has_dipped = False
+        for moment, _ in self.points:
+            rate = self.rate(moment, moment + window + LOOK_S / 2)
+            if not before or rate is None or moment < self.begin or moment + window > self.points[-1][0]:
+                continue
+            is_well = rate >= RECOVERED * before
+            if is_well and has_dipped:
+                return moment - self.begin
+            has_dipped |= not is_well and moment < self.end
+        return None if has_dipped or not before else 0.0
+
+    def series(self) -> dict[str, list[tuple[float, int]]]:
         """Rates over time, for a picture."""
-        pairs = list(zip(self.points[::5], self.points[5::5], strict=False))
-        return {
-            "slowest of the others": [
-                (now[0], min(b - a for a, b in zip(then[1][:-1], now[1][:-1], strict=True)) / (now[0] - then[0])) for then, now in pairs
-            ],
-            "the troubled one": [(now[0], (now[1][-1] - then[1][-1]) / (now[0] - then[0])) for then, now in pairs],
-        }
+        others, troubled = [], []
+        for (began, before), (ended, after) in zip(self.points[::SERIES], self.points[SERIES::SERIES], strict=False):
+            rates = [(now - then) / (ended - began) for now, then in zip(after, before, strict=True)]
+            others.append((round(ended, 1), round(min(rates[:-1]))))
+            troubled.append((round(ended, 1), round(rates[-1])))
+        return {"slowest of the others": others, "the troubled one": troubled}
 
 
 def measure(task: Task) -> Facts:
@@ -164,6 +174,7 @@ def _report(crew: Crew, timeline: Timeline, published: int) -> Facts:
         "out_of_order": sum(rows[place][LATE] for place in crew.receivers),
         "rate_before": rounded(before),
         "rate_during": rounded(timeline.rate(timeline.begin, timeline.end)),
+        "rate_during_settled": rounded(timeline.rate(timeline.begin + slow_after_s() + WINDOW_S, timeline.end)),
         "rate_after": rounded(timeline.rate(timeline.end, last)),
         "recovered_s": rounded(timeline.recovered_s(before)),
         **victims_account(crew.stations[-1], rows[crew.receivers[-1]], published),
@@ -189,6 +200,11 @@ def victims_account(victim: Child, row: Sequence[int], published: int) -> Facts:
         "troubled_named_but_got": wrong,
         "troubled_right": not unnamed and not wrong,
     }
+
+
+def slow_after_s() -> float:
+    """After how long a peer is not waited for any more; the default of what is to come, where it has not."""
+    return float(getattr(ProtocolConfig(), "slow_after_s", 5.0))
 
 
 def _aborts(crew: Crew) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,7 +126,7 @@ def bench(
     _check(measure, kind, peers, rounds, plot)
     chosen = _systems(measure, systems)
     sizes = [_fitting(one) for one in (kind.sizes if size is None else (size,))]
-    with _progress() as step:
+    with _terminable(), _progress() as step:
         task = Task(peers or kind.peers, sizes, 1 if kind.alone else rounds or ROUNDS, chosen, step, seconds)
         figures = _measured(measure, task)
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -181,6 +182,16 @@ def _fitting(size: int) -> int:
     if size > payload_max():
         typer.echo(f"zmqgossip: a message takes at most {payload_max()} bytes, so {size} are cut to that for all systems", err=True)
     return min(size, payload_max())
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the bench as Ctrl-C does, and so the processes that it has started."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
