@@ -19,8 +19,8 @@ from zmqgossip.bench.task import Facts, Task
 
 RATE = 200
 """Messages a second."""
-MEASURED_S = 3.0
-WARM_UP_S = 0.5
+MEASURED_S = 2.5
+WARM_UP_S = 1.5
 END_S = 20.0
 NS_A_MS = 1e6
 

@@ -17,8 +17,6 @@ LOOK_S = 0.25
 RAW_WINDOWS = ((8_192, 1_000), (1 << 62, 64))
 """Messages that may be on their way, by the size up to which it holds: below what any queue drops."""
 FLOOD_WINDOW = 250
-FLOOD_BYTES = 16 * 1024 * 1024
-"""What may be on its way in a flood: each node holds a copy for each neighbour."""
 
 DIRECT = {
     "raw": "zmqgossip.bench.systems.raw:Raw",

@@ -17,6 +17,8 @@ from zmqgossip.bench.hearing import Hearing
 
 LOOK_S = 0.0001
 """Between two looks at a window that is full. Looking all the time would take from the receivers the core that they need."""
+REOPENS = 4
+"""A window that was full opens again when the n-th part of it is free: a publisher that goes on in small steps wakes receivers for each."""
 END_EVERY_S = 0.05
 END_MAX_S = 10.0
 UNBOUNDED = 1 << 62
@@ -36,10 +38,10 @@ class Window:
         self.limit = size or UNBOUNDED
 
     def has_room(self, number: int) -> bool:
-        """Whether what comes before `number` may go. Once full it is so until a quarter has been received: to look costs too."""
+        """Whether what comes before `number` may go."""
         if number > self.limit:
             limit = min(row[SEEN] for row in self._receivers) + self._size
-            if limit >= number + self._size // 4:
+            if limit >= number + self._size // REOPENS:
                 self.limit = limit
         return number <= self.limit
 
