@@ -26,7 +26,7 @@ SETTLE_S = 10.0
 ROUND_S = 2.0
 SYSTEMS = (OURS, ONE_PARENT, "flood")
 PARENTS = {OURS: 2, ONE_PARENT: 1}
-COPIES = ("duplicates.known", "duplicates.own")
+COPIES = ("duplicates.known", "duplicates.own", "duplicates.pulled")
 COLLISIONS = "duplicates.bucket_collision"
 PULLS = "pulls.sent"
 

@@ -178,7 +178,7 @@ def _report(crew: Crew, timeline: Timeline, published: int) -> Facts:
         "rate_after": rounded(timeline.rate(timeline.end, last)),
         "recovered_s": rounded(timeline.recovered_s(before)),
         **victims_account(crew.stations[-1], rows[crew.receivers[-1]], published),
-        "slow_events": sum(len(one["slow"]) for one in tell_all(crew.stations, "named")),
+        "slow_events": sum(one["slow"] for one in tell_all(crew.stations, "named")),
         "rss_mib_max": rounded(max(upkeep.rss_peak_mib(child.pid) for child in crew.stations)),
         "aborts": _aborts(crew),
         "timeline": timeline.series(),

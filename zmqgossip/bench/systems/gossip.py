@@ -28,8 +28,9 @@ READY_S = 60.0
 BATCH_BYTES = 65_536
 """What one call of publish_many hands over; at most BATCH_MAX messages."""
 BATCH_MAX = 500
+PAYLOAD_MAX = 65_536
 OVERHEAD_BYTES = 64
-"""Room for the topic and what else stands beside a payload."""
+"""Room for the topic and what else stands beside a payload, where a smaller limit counts them too."""
 
 
 class Seeds(Station):
@@ -52,9 +53,8 @@ class Gossip(Station):
         self.peer = Peer(seeds=settings["seeds"], cluster=CLUSTER, protocol=settings.get("protocol"))
         self.send = partial(self.peer.publish, TOPIC)
         self.feed: Feed[Message] | None = self.subscribe() if settings["listens"] else None
-
         self._lost: list[tuple[int, int]] = []
-        self._slow: list[str] = []
+        self._slow_count = 0
         kinds = kinds_of_trouble()
         if kinds:
             threading.Thread(target=self._watch, args=(self.peer.events(*kinds),), daemon=True).start()
@@ -66,15 +66,15 @@ class Gossip(Station):
         return super().at_once() | {"look": self._look, "named": self._named, "stats": self.peer.stats}
 
     def _named(self) -> Facts:
-        """What it was told: `lost`, as (first, last) numbers of messages, and `slow`, whom it does not wait for any more."""
-        return {"lost": list(self._lost), "slow": list(self._slow)}
+        """What it was told: `lost`, as (first, last) numbers of messages, and `slow`, how often a neighbour was not waited for any more."""
+        return {"lost": list(self._lost), "slow": self._slow_count}
 
     def _watch(self, events: Feed[Any]) -> None:
         for event in events:
             if type(event).__name__ == "MessagesLost":
                 self._lost.append((event.first, event.last))
             else:
-                self._slow.append(event.peer.hex())
+                self._slow_count += 1
 
     def _look(self) -> Facts:
         """Whom it knows and is linked with."""
@@ -166,7 +166,8 @@ def kinds_of_trouble() -> list[type[Event]]:
 
 def payload_max() -> int:
     """Bytes of the largest payload that a peer publishes, up to 64 KiB."""
-    return min(65_536, ProtocolConfig().message_bytes_max - OVERHEAD_BYTES)
+    most = ProtocolConfig().message_bytes_max
+    return PAYLOAD_MAX if most >= PAYLOAD_MAX else most - OVERHEAD_BYTES
 
 
 def window_until_peers_have_one() -> int:
