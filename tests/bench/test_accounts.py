@@ -56,7 +56,9 @@ def test_the_others_are_well_again_when_they_have_had_their_rate_for_a_second() 
     stalled = timeline([1000] * 10 + [0, 100, 500, 950] + [1000] * 10, begin=10.0, end=15.0)
     assert stalled.rate(0.0, 10.0) == pytest.approx(1000)
     recovered = stalled.recovered_s(1000)
-    assert recovered is not None and 2.5 < recovered < 3.1
+    assert recovered is not None and 2.5 < recovered < 4.1
+    twice = timeline([1000] * 10 + [500, 1000, 0, 0, 0] + [1000] * 9, begin=10.0, end=15.0).recovered_s(1000)
+    assert twice is not None and 2.5 < twice < 4.1
     assert timeline([1000] * 24, 10.0, 15.0).recovered_s(1000) == 0
     assert timeline([1000] * 10 + [100] * 14, 10.0, 15.0).recovered_s(1000) is None
     assert stalled.rate(100.0, 200.0) is None

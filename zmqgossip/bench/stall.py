@@ -75,21 +75,23 @@ class Timeline:
         return min(now - then for now, then in zip(after[:-1], before[:-1], strict=True)) / (ended - began)
 
     def recovered_s(self, before: float | None) -> float | None:
-        """Seconds from the beginning of the trouble until the others have again had 90 % of their rate for a second.
+        """Seconds until the others had 90 % of their rate again, for a second: the longest such time that began in the trouble.
 
         0 if they never had less; None if they never had it again.
         """
+        if not before:
+            return None
         window = min(WINDOW_S, self.points[-1][0] / 10)
-        has_dipped = False
+        longest, since = 0.0, None
         for moment, _ in self.points:
             rate = self.rate(moment, moment + window + LOOK_S / 2)
-            if not before or rate is None or moment < self.begin or moment + window > self.points[-1][0]:
+            if rate is None or moment < self.begin or moment + window > self.points[-1][0]:
                 continue
-            is_well = rate >= RECOVERED * before
-            if is_well and has_dipped:
-                return moment - self.begin
-            has_dipped |= not is_well and moment < self.end
-        return None if has_dipped or not before else 0.0
+            if rate >= RECOVERED * before:
+                longest, since = max(longest, moment - since if since is not None else 0.0), None
+            elif since is None and moment < self.end:
+                since = moment
+        return longest if since is None else None
 
     def series(self) -> dict[str, list[tuple[float, int]]]:
         """Rates over time, for a picture."""
