@@ -12,6 +12,8 @@ FACES = ("zmqgossip-many", "zmqgossip-callbacks", "zmqgossip-async")
 """Other ways to publish with zmqgossip and to read it; measured where they are asked for."""
 ONE_PARENT = "zmqgossip-k1"
 """zmqgossip with trees in which everybody has one parent, instead of two."""
+COLLISION = "zmqgossip-collision"
+"""zmqgossip with two peers whose messages share a bucket, and so a tree."""
 _INSTALL = "pip install 'zmqgossip[bench]'"
 
 
@@ -27,7 +29,7 @@ def missing(system: str) -> str | None:
         from zmqgossip import Peer
 
         return None if hasattr(Peer, "publish_many") else "a zmqgossip whose peers have publish_many"
-    if system == ONE_PARENT and not has_parents():
+    if system in (ONE_PARENT, COLLISION) and not has_parents():
         return "a zmqgossip whose peers know the knob parents"
     return None
 
@@ -44,6 +46,6 @@ def of(measure: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if measure in ("stall", "churn"):
         return (OURS,), (OURS,)
     if measure == "redundancy":
-        return (OURS, ONE_PARENT, "flood"), (OURS, ONE_PARENT, "flood")
+        return (OURS, ONE_PARENT, COLLISION, "flood"), (OURS, ONE_PARENT, COLLISION, "flood")
     usual = (OURS, *YARDSTICKS, *OTHERS)
     return (*usual, *FACES), usual

@@ -75,11 +75,20 @@ def assemble_flood(crew: Crew, links: Links) -> None:
     crew.connect(links=links)
 
 
-def assemble_gossip(crew: Crew, peers: int, station: str = GOSSIP["zmqgossip"], *, all_listen: bool = False, **settings: Any) -> None:
-    """A network of zmqgossip, settled. `all_listen`: the first one subscribes too; `settings`: of every peer, as `protocol`."""
+def assemble_gossip(
+    crew: Crew, peers: int, station: str = GOSSIP["zmqgossip"], *, all_listen: bool = False, in_one_bucket: int = 0, **settings: Any
+) -> None:
+    """A network of zmqgossip, settled.
+
+    Args:
+        all_listen: the first one subscribes too.
+        in_one_bucket: so many of the first have ids that share a bucket.
+        settings: of every peer, as `protocol`.
+    """
     seeds = start_seeds(crew)
     for place in range(peers):
-        crew.add(station, {"seeds": seeds, "listens": all_listen or place > 0, **settings})
+        bucket = 0 if place < in_one_bucket else None
+        crew.add(station, {"seeds": seeds, "listens": all_listen or place > 0, "bucket": bucket, **settings})
     crew.open()
     tell_all(crew.stations, "wait")
     settle(crew)

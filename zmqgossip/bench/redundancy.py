@@ -14,7 +14,7 @@ from statistics import median
 from zmqgossip.bench import networks
 from zmqgossip.bench.account import Account, listeners
 from zmqgossip.bench.board import STOP
-from zmqgossip.bench.catalogue import ONE_PARENT, OURS, has_parents
+from zmqgossip.bench.catalogue import COLLISION, ONE_PARENT, OURS, has_parents
 from zmqgossip.bench.crew import Crew, tell_all
 from zmqgossip.bench.figures import ratio, rounded, spread
 from zmqgossip.bench.networks import Links
@@ -24,8 +24,9 @@ RATE = 5.0
 """Messages a second and peer: so few that each goes in a segment of its own."""
 SETTLE_S = 10.0
 ROUND_S = 2.0
-SYSTEMS = (OURS, ONE_PARENT, "flood")
-PARENTS = {OURS: 2, ONE_PARENT: 1}
+SYSTEMS = (OURS, ONE_PARENT, COLLISION, "flood")
+PARENTS = {OURS: 2, ONE_PARENT: 1, COLLISION: 2}
+IN_ONE_BUCKET = {COLLISION: 2}
 COPIES = ("duplicates.known", "duplicates.own", "duplicates.pulled")
 COLLISIONS = "duplicates.bucket_collision"
 PULLS = "pulls.sent"
@@ -52,7 +53,8 @@ def measure(task: Task) -> Facts:
                 networks.assemble_flood(crew, links or networks.found_links(task.peers))
             else:
                 protocol = {"parents": PARENTS[system]} if has_parents() else None
-                networks.assemble_gossip(crew, task.peers, all_listen=True, protocol=protocol)
+                together = IN_ONE_BUCKET.get(system, 0)
+                networks.assemble_gossip(crew, task.peers, all_listen=True, in_one_bucket=together, protocol=protocol)
                 links = links or networks.links_of(crew)
             found[system] = run(crew, task, system)
     return document(task, links, found)

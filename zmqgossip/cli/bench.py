@@ -99,7 +99,7 @@ def bench(
         typer.Option(
             "--systems",
             metavar="A,B",
-            help="Of zmqgossip, raw, flood, zenoh, nats; zmqgossip-many, -callbacks, -async; redundancy zmqgossip, zmqgossip-k1, flood."
+            help="Of zmqgossip, raw, flood, zenoh, nats; zmqgossip-many, -callbacks, -async; redundancy zmqgossip, -k1, -collision, flood."
             " [default: what is installed of all but the faces]",
             show_default=False,
         ),

@@ -6,9 +6,12 @@ Its other faces are systems of their own: `publish_many`, callbacks, asyncio.
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -46,11 +49,12 @@ class Seeds(Station):
 class Gossip(Station):
     """A peer. One that only publishes does not subscribe, since it would hear nothing.
 
-    Settings: `seeds`, `listens`, `protocol` (knobs).
+    Settings: `seeds`, `listens`, `protocol` (knobs), `bucket` (the last byte that its id shall have).
     """
 
     def __init__(self, settings: Facts) -> None:
         self.peer = Peer(seeds=settings["seeds"], cluster=CLUSTER, protocol=settings.get("protocol"))
+        self._bucket: int | None = settings.get("bucket")
         self.send = partial(self.peer.publish, TOPIC)
         self.feed: Feed[Message] | None = self.subscribe() if settings["listens"] else None
         self._lost: list[tuple[int, int]] = []
@@ -82,7 +86,8 @@ class Gossip(Station):
         return {"members": len(self.peer.members()), "neighbours": neighbours}
 
     def open(self, facts: Facts) -> Facts:
-        self.peer.start()
+        with ids_ending_with(self._bucket):
+            self.peer.start()
         return {"endpoint": str(self.peer.me.endpoint)}
 
     def wait(self, facts: Facts) -> Facts:
@@ -92,6 +97,23 @@ class Gossip(Station):
     def payloads(self) -> Iterator[bytes]:
         assert self.feed is not None
         return map(attrgetter("payload"), self.feed)
+
+
+@contextmanager
+def ids_ending_with(byte: int | None) -> Iterator[None]:
+    """A peer draws its id when it starts, and nobody can choose one: here what it draws from is held. None: let it draw."""
+    if byte is None:
+        yield
+        return
+
+    def drawn(self: random.SystemRandom, count: int) -> bytes:
+        return os.urandom(count - 1) + bytes([byte])
+
+    setattr(random.SystemRandom, "randbytes", drawn)  # noqa: B010 - mypy lets nobody assign to a method
+    try:
+        yield
+    finally:
+        delattr(random.SystemRandom, "randbytes")
 
 
 class GossipMany(Gossip):
