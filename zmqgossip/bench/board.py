@@ -19,8 +19,8 @@ ROW_BYTES = 8 * CELLS
 
 SEEN, LOST, DUPLICATES, LATE, DONE = range(5)
 """Of a receiver: the next number that it expects, what is missing below it, copies, what filled a gap, whether it has seen the end."""
-STOP, PUBLISHED = range(2)
-"""Of the first row: whether publishing shall end, and how many messages there are in all."""
+STOP, PUBLISHED, SLOW = range(3)
+"""Of the first row: whether publishing shall end, how many messages there are in all, and whether who can dawdle shall."""
 
 
 class Board:

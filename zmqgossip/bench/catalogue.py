@@ -10,7 +10,10 @@ YARDSTICKS = ("raw", "flood")
 OTHERS = ("zenoh", "nats")
 FACES = ("zmqgossip-many", "zmqgossip-callbacks", "zmqgossip-async")
 """Other ways to publish with zmqgossip and to read it; measured where they are asked for."""
-ALL = (OURS, *YARDSTICKS, *OTHERS, *FACES)
+ONE_PARENT = "zmqgossip-k1"
+"""zmqgossip with trees in which everybody has one parent, instead of two."""
+COLLISION = "zmqgossip-collision"
+"""zmqgossip with two peers whose messages share a bucket, and so a tree."""
 _INSTALL = "pip install 'zmqgossip[bench]'"
 
 
@@ -26,4 +29,23 @@ def missing(system: str) -> str | None:
         from zmqgossip import Peer
 
         return None if hasattr(Peer, "publish_many") else "a zmqgossip whose peers have publish_many"
+    if system in (ONE_PARENT, COLLISION) and not has_parents():
+        return "a zmqgossip whose peers know the knob parents"
     return None
+
+
+def has_parents() -> bool:
+    """Whether peers have the knob that says how many parents one has in a tree."""
+    from zmqgossip import ProtocolConfig
+
+    return "parents" in ProtocolConfig.__dataclass_fields__
+
+
+def of(measure: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The systems that a measure knows, and those that it takes where the user names none."""
+    if measure in ("stall", "churn"):
+        return (OURS,), (OURS,)
+    if measure == "redundancy":
+        return (OURS, ONE_PARENT, COLLISION, "flood"), (OURS, ONE_PARENT, COLLISION, "flood")
+    usual = (OURS, *YARDSTICKS, *OTHERS)
+    return (*usual, *FACES), usual

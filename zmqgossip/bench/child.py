@@ -14,13 +14,12 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING
 
-from zmqgossip.bench.board import Board
 from zmqgossip.bench.ending import die_with
-from zmqgossip.bench.roles import ROLES
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from zmqgossip.bench.task import Facts
 
 
 class Control:
@@ -61,7 +60,10 @@ class Control:
 def main() -> None:
     """Opens the station that the command line names, and does what it is told."""
     given = json.loads(sys.argv[1])
-    die_with(given["parent"])
+    die_with(given["parent"])  # before the imports, which take their time
+    from zmqgossip.bench.board import Board
+    from zmqgossip.bench.roles import ROLES
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = Control()
     module, _, kind = given["station"].partition(":")

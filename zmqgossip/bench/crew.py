@@ -22,8 +22,8 @@ import zmqgossip
 from zmqgossip.bench import upkeep
 from zmqgossip.bench.board import Board
 from zmqgossip.bench.errors import BenchFailed
+from zmqgossip.bench.task import Facts
 
-Facts = dict[str, Any]
 ANSWER_S = 60.0
 LAST_LINE_MAX = 300
 
@@ -178,7 +178,7 @@ class Crew:
         return children + [server.pid for server in self.servers]
 
     def cpu_s(self) -> float:
-        """Seconds of CPU that all of them have used."""
+        """Seconds of CPU that all of them have used, seeds and servers too."""
         return sum(upkeep.cpu_s(pid) for pid in self.pids)
 
     def open(self) -> None:

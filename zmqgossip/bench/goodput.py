@@ -7,10 +7,9 @@ twice. Then it says how many there were, and everybody's lost ones and copies ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from zmqgossip.bench import networks
 from zmqgossip.bench.board import DONE, DUPLICATES, LOST, PUBLISHED, SEEN, STOP
@@ -18,11 +17,11 @@ from zmqgossip.bench.catalogue import OURS
 from zmqgossip.bench.crew import Crew
 from zmqgossip.bench.figures import ratio, rounded, spread
 from zmqgossip.bench.rounds import Rounds
+from zmqgossip.bench.task import Facts, Task
 
-Facts = dict[str, Any]
-Step = Callable[[str], object]
-WARM_UP_S = 0.5
-MEASURED_S = 2.5
+WARM_UP_S = 2.0
+"""A tree has found its shape by then: a peer leaves at most five parents a second."""
+MEASURED_S = 2.0
 END_S = 20.0
 SAMPLE_S = 0.001
 """Reading the board must not take longer, or it is read again: the bench was not given a core."""
@@ -38,13 +37,13 @@ class Run:
     duplicates: int
 
 
-def measure(peers: int, size: int, rounds: int, systems: Sequence[str], step: Step, seconds: float = MEASURED_S) -> Facts:
-    """All rounds; the document that --json prints. `seconds`: of each run, without its warm-up."""
-    runs: dict[str, list[Run]] = {system: [] for system in systems}
-    turns = Rounds(peers, rounds, systems, step)
-    for system, crew in turns:
-        runs[system].append(run(crew, system, size, seconds))
-    return document(peers, size, turns.degree, runs)
+def measure(task: Task) -> Facts:
+    """All rounds; the document that --json prints."""
+    runs: dict[str, list[Run]] = {system: [] for system in task.systems}
+    rounds = Rounds(task)
+    for system, crew in rounds:
+        runs[system].append(run(crew, system, task.size, task.seconds or MEASURED_S))
+    return document(task.peers, task.size, rounds.degree, runs)
 
 
 def document(peers: int, size: int, degree: float | None, runs: Mapping[str, Sequence[Run]]) -> Facts:
@@ -74,7 +73,7 @@ def run(crew: Crew, system: str, size: int, seconds: float) -> Run:
     publisher, *receivers = crew.stations
     counting = [(child, child.begin("count")) for child in receivers]
     publishing = publisher.begin("publish", {"size": size, "window": networks.window(system, size), "receivers": crew.receivers})
-    time.sleep(WARM_UP_S)
+    time.sleep(min(WARM_UP_S, seconds))
     before, began, cpu_before = sample(crew)
     time.sleep(seconds)
     after, ended, cpu_after = sample(crew)

@@ -14,13 +14,13 @@ from zmqgossip.bench.catalogue import OURS
 from zmqgossip.bench.crew import Crew
 from zmqgossip.bench.errors import BenchFailed
 from zmqgossip.bench.figures import percentile, ratio, rounded, spread
-from zmqgossip.bench.goodput import Facts, Step
 from zmqgossip.bench.rounds import Rounds
+from zmqgossip.bench.task import Facts, Task
 
 RATE = 200
 """Messages a second."""
-MEASURED_S = 3.0
-WARM_UP_S = 0.5
+MEASURED_S = 2.5
+WARM_UP_S = 1.5
 END_S = 20.0
 NS_A_MS = 1e6
 
@@ -36,13 +36,13 @@ class Run:
     duplicates: int
 
 
-def measure(peers: int, size: int, rounds: int, systems: Sequence[str], step: Step, seconds: float = MEASURED_S) -> Facts:
+def measure(task: Task) -> Facts:
     """All rounds; the document that --json prints."""
-    runs: dict[str, list[Run]] = {system: [] for system in systems}
-    turns = Rounds(peers, rounds, systems, step)
-    for system, crew in turns:
-        runs[system].append(run(crew, size, seconds))
-    return document(peers, size, turns.degree, runs)
+    runs: dict[str, list[Run]] = {system: [] for system in task.systems}
+    rounds = Rounds(task)
+    for system, crew in rounds:
+        runs[system].append(run(crew, task.size, task.seconds or MEASURED_S))
+    return document(task.peers, task.size, rounds.degree, runs)
 
 
 def document(peers: int, size: int, degree: float | None, runs: Mapping[str, Sequence[Run]]) -> Facts:
@@ -76,7 +76,7 @@ def document(peers: int, size: int, degree: float | None, runs: Mapping[str, Seq
 def run(crew: Crew, size: int, seconds: float) -> Run:
     """Measures one system whose network stands."""
     publisher, *receivers = crew.stations
-    skipped = round(RATE * WARM_UP_S)
+    skipped = round(RATE * min(WARM_UP_S, seconds))
     count = skipped + max(1, round(RATE * seconds))
     taking = [(child, child.begin("take_times", {"count": count})) for child in receivers]
     publisher.answer(publisher.begin("stamp", {"size": size, "rate": RATE, "count": count, "receivers": crew.receivers}))

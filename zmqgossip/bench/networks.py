@@ -17,8 +17,6 @@ LOOK_S = 0.25
 RAW_WINDOWS = ((8_192, 1_000), (1 << 62, 64))
 """Messages that may be on their way, by the size up to which it holds: below what any queue drops."""
 FLOOD_WINDOW = 250
-FLOOD_BYTES = 16 * 1024 * 1024
-"""What may be on its way in a flood: each node holds a copy for each neighbour."""
 
 DIRECT = {
     "raw": "zmqgossip.bench.systems.raw:Raw",
@@ -77,11 +75,20 @@ def assemble_flood(crew: Crew, links: Links) -> None:
     crew.connect(links=links)
 
 
-def assemble_gossip(crew: Crew, peers: int, station: str = GOSSIP["zmqgossip"], *, all_listen: bool = False, **settings: Any) -> None:
-    """A network of zmqgossip, settled. `all_listen`: the first one subscribes too; `settings`: of every peer, as `protocol`."""
+def assemble_gossip(
+    crew: Crew, peers: int, station: str = GOSSIP["zmqgossip"], *, all_listen: bool = False, in_one_bucket: int = 0, **settings: Any
+) -> None:
+    """A network of zmqgossip, settled.
+
+    Args:
+        all_listen: the first one subscribes too.
+        in_one_bucket: so many of the first have ids that share a bucket.
+        settings: of every peer, as `protocol`.
+    """
     seeds = start_seeds(crew)
     for place in range(peers):
-        crew.add(station, {"seeds": seeds, "listens": all_listen or place > 0, **settings})
+        bucket = 0 if place < in_one_bucket else None
+        crew.add(station, {"seeds": seeds, "listens": all_listen or place > 0, "bucket": bucket, **settings})
     crew.open()
     tell_all(crew.stations, "wait")
     settle(crew)
@@ -90,7 +97,8 @@ def assemble_gossip(crew: Crew, peers: int, station: str = GOSSIP["zmqgossip"], 
 def start_seeds(crew: Crew) -> list[str]:
     """Starts the process of the seed; its endpoints."""
     seeds = crew.add_helper("seeds", "zmqgossip.bench.systems.gossip:Seeds", {})
-    endpoints: list[str] = seeds.answer(seeds.begin("open"))["endpoints"]
+    seeds.opened = seeds.answer(seeds.begin("open"))
+    endpoints: list[str] = seeds.opened["endpoints"]
     return endpoints
 
 
@@ -115,6 +123,13 @@ def links_of(crew: Crew) -> Links:
     places = {child.opened["endpoint"]: place for place, child in enumerate(crew.stations)}
     found = [{places[neighbour] for neighbour in look["neighbours"] if neighbour in places} for look in looks]
     return [sorted(other for other in mine if place in found[other]) for place, mine in enumerate(found)]
+
+
+def found_links(peers: int) -> Links:
+    """The links of a network of zmqgossip that is started for this only."""
+    with Crew(peers) as crew:
+        assemble_gossip(crew, peers)
+        return links_of(crew)
 
 
 def degree(links: Sequence[Sequence[int]]) -> float:

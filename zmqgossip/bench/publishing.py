@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from zmqgossip.bench.board import DONE, PUBLISHED, SEEN, STOP, Row
 from zmqgossip.bench.counting import END, HEADER, NUMBER, SHOWN_EVERY
+from zmqgossip.bench.hearing import Hearing
 
 LOOK_S = 0.0001
 """Between two looks at a window that is full. Looking all the time would take from the receivers the core that they need."""
+REOPENS = 4
+"""A window that was full opens again when the n-th part of it is free: a publisher that goes on in small steps wakes receivers for each."""
 END_EVERY_S = 0.05
 END_MAX_S = 10.0
 UNBOUNDED = 1 << 62
@@ -34,10 +38,10 @@ class Window:
         self.limit = size or UNBOUNDED
 
     def has_room(self, number: int) -> bool:
-        """Whether what comes before `number` may go. Once full it is so until a quarter has been received: to look costs too."""
+        """Whether what comes before `number` may go."""
         if number > self.limit:
             limit = min(row[SEEN] for row in self._receivers) + self._size
-            if limit >= number + self._size // 4:
+            if limit >= number + self._size // REOPENS:
                 self.limit = limit
         return number <= self.limit
 
@@ -95,14 +99,44 @@ def publish_each(send: Callable[[bytes], object], schedule: Schedule, meanwhile:
         meanwhile()
 
 
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How one of many publishes steadily: who it is, how often a second, how large, and until which flag is set."""
+
+    place: int
+    rate: float
+    size: int
+    head: Row
+
+    @property
+    def rest(self) -> bytes:
+        return bytes(self.size - HEADER.size)
+
+
+def talk(send: Callable[[bytes], object], hearing: Hearing, plan: Talk) -> None:
+    """Publishes steadily until the board says stop. What it has made stands in `hearing`."""
+    due, rest = time.monotonic(), plan.rest
+    while not plan.head[STOP]:
+        due += 1 / plan.rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        send(hearing.make(plan.place, rest, time.monotonic_ns()))
+
+
 def last(count: int, size: int) -> bytes:
     """The payload that ends a run of `count` messages."""
     return HEADER.pack(END, count) + bytes(size - HEADER.size)
 
 
-def say_the_end(send: Callable[[bytes], object], count: int, size: int, receivers: Sequence[Row], meanwhile: Callable[[], object]) -> None:
+def say_the_end(
+    send: Callable[[bytes], object],
+    count: int,
+    size: int,
+    receivers: Sequence[Row],
+    meanwhile: Callable[[], object],
+    timeout_s: float = END_MAX_S,
+) -> None:
     """Tells all receivers that there were `count` messages, again and again where it was dropped, until all have heard it."""
-    until = time.monotonic() + END_MAX_S
+    until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         send(last(count, size))
         again = time.monotonic() + END_EVERY_S
@@ -122,9 +156,11 @@ async def publish_each_as_task(send: Callable[[bytes], Awaitable[object]], sched
         await asyncio.sleep(0)  # what has been sent goes when its loop has its turn
 
 
-async def say_the_end_as_task(send: Callable[[bytes], Awaitable[object]], count: int, size: int, receivers: Sequence[Row]) -> None:
+async def say_the_end_as_task(
+    send: Callable[[bytes], Awaitable[object]], count: int, size: int, receivers: Sequence[Row], timeout_s: float
+) -> None:
     """`say_the_end` for systems whose sending is awaited."""
-    until = time.monotonic() + END_MAX_S
+    until = time.monotonic() + timeout_s
     while time.monotonic() < until and not all(row[DONE] for row in receivers):
         await send(last(count, size))
         await asyncio.sleep(END_EVERY_S)

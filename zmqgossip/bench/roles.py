@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
-from zmqgossip.bench.board import DONE, Board, Row
-from zmqgossip.bench.counting import END, HEADER, Ended
-from zmqgossip.bench.publishing import Schedule, Window
+from zmqgossip.bench import counting
+from zmqgossip.bench.board import DONE, SLOW, Board, Row
+from zmqgossip.bench.counting import END, HEADER, Ended, Oddities
+from zmqgossip.bench.publishing import END_MAX_S, Schedule, Talk, Window
 from zmqgossip.bench.systems.station import Station
+from zmqgossip.bench.task import Facts
 
-Facts = dict[str, Any]
+DAWDLE_S = 1.0
+LOOK_S = 0.02
 
 
 def _receivers(board: Board, facts: Facts) -> Sequence[Row]:
@@ -22,8 +24,26 @@ def _receivers(board: Board, facts: Facts) -> Sequence[Row]:
 
 def count(station: Station, board: Board, row: int, facts: Facts) -> Facts:
     """Counts what comes until the end of the run."""
+    station.oddities = Oddities(board.row(row))
     with suppress(Ended):
-        station.count(board.row(row))
+        station.count(station.oddities)
+    return {}
+
+
+def count_slowly(station: Station, board: Board, row: int, facts: Facts) -> Facts:
+    """Counts what comes until the end of the run, one message a second while the board says so."""
+    station.oddities = Oddities(board.row(row))
+    head = board.row(0)
+
+    def dawdling() -> Iterator[bytes]:
+        for payload in station.payloads():
+            until = time.monotonic() + DAWDLE_S
+            while head[SLOW] and time.monotonic() < until:
+                time.sleep(LOOK_S)
+            yield payload
+
+    with suppress(Ended):
+        counting.count(dawdling(), station.oddities)
     return {}
 
 
@@ -31,7 +51,9 @@ def publish(station: Station, board: Board, row: int, facts: Facts) -> Facts:
     """Publishes as fast as it goes until the board says stop, and then says the end."""
     receivers = _receivers(board, facts)
     published = station.publish(facts["size"], board.row(0), Window(facts["window"], receivers))
-    station.end(published, facts["size"], receivers)
+    ends: Sequence[int] = facts.get("ends") or facts["receivers"]
+    enders = [board.row(place) for place in ends]
+    station.end(published, facts["size"], enders, facts.get("end_s", END_MAX_S))
     return {"published": published}
 
 
@@ -63,9 +85,17 @@ def take_times(station: Station, board: Board, row: int, facts: Facts) -> Facts:
     return {"times_ns": times.tolist(), "duplicates": copies}
 
 
+def chat(station: Station, board: Board, row: int, facts: Facts) -> Facts:
+    """Publishes steadily and listens, until the end of the process: this is never answered."""
+    station.chat(Talk(facts["place"], facts["rate"], facts["size"], board.row(0)))
+    return {}
+
+
 ROLES: dict[str, Callable[[Station, Board, int, Facts], Facts]] = {
     "count": count,
+    "count_slowly": count_slowly,
     "publish": publish,
     "stamp": stamp,
     "take_times": take_times,
+    "chat": chat,
 }

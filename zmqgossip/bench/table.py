@@ -13,11 +13,13 @@ COLUMNS = {
     "rss_mib_idle": "idle MiB",
     "rss_mib_idle_max": "most",
     "rss_mib_load": "loaded MiB",
+    "rss_mib_load_max": "most",
     "cpu_percent_idle": "idle % of a core",
     "cpu_percent_idle_max": "most %",
     "copies": "copies/message",
     "collisions": "of collisions",
     "pulls": "pulls",
+    "expected": "owed",
     "lost": "lost",
     "duplicates": "duplicates",
     "cpu_s_per_million": "CPU s/million",
@@ -39,9 +41,11 @@ def of_systems(document: Mapping[str, Any]) -> list[str]:
     return aligned([head, *rows])
 
 
-def of_facts(facts: Mapping[str, Any]) -> list[str]:
-    """A row a figure."""
-    return aligned([[key.replace("_", " "), text(value)] for key, value in facts.items()])
+def of_columns(columns: Mapping[str, Mapping[str, Any]], hidden: Sequence[str] = ()) -> list[str]:
+    """A row a figure, a column a situation."""
+    keys = list(dict.fromkeys(key for figures in columns.values() for key in figures if key not in hidden))
+    head = ["", *(name.replace("_", " ") for name in columns)]
+    return aligned([head, *([key.replace("_", " "), *(text(figures.get(key)) for figures in columns.values())] for key in keys)])
 
 
 def text(value: object) -> str:

@@ -3,124 +3,175 @@
 The intuition: a figure alone says more about the machine than about the program, so each stands beside yardsticks that were measured in
 turn with it. Figures go to stdout, as a table or as one document of JSON; what is going on goes to stderr.
 
-Left to others: measuring (`zmqgossip.bench`), one file a measure.
+Left to others: measuring (`zmqgossip.bench`), one file a measure, and tables and pictures (`bench_output.py`).
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zmqgossip.cli.options import JsonOption
 
-PEERS_MIN, PEERS_MAX = 2, 100
+if TYPE_CHECKING:
+    from zmqgossip.bench.task import Task
+
+PEERS_MAX = 100
 SIZE_MIN, SIZE_MAX = 16, 65_536
 
 
 class Measure(StrEnum):
-    """What can be measured."""
+    """What can be measured; each is a module of `zmqgossip.bench`."""
 
     GOODPUT = "goodput"
     LATENCY = "latency"
+    FOOTPRINT = "footprint"
+    STALL = "stall"
+    REDUNDANCY = "redundancy"
+    CHURN = "churn"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a measure takes where the user says nothing."""
+    """What a measure takes where the user says nothing, and what it can take.
 
-    size: int
-    drawn: tuple[str, ...]
+    Attributes:
+        alone: zmqgossip is measured without others, and once.
+        peers_min: with fewer it means nothing.
+    """
+
+    sizes: tuple[int, ...] = (64,)
     peers: int = 8
-    rounds: int = 5
-    seconds: float | None = None
+    peers_min: int = 2
+    alone: bool = False
 
 
-KINDS = {Measure.GOODPUT: Kind(64, ("goodput", "cpu_s_per_million")), Measure.LATENCY: Kind(1024, ("p50_ms", "p99_ms"))}
+KINDS = {
+    Measure.GOODPUT: Kind(),
+    Measure.LATENCY: Kind((1024,)),
+    Measure.FOOTPRINT: Kind(),
+    Measure.STALL: Kind((64, SIZE_MAX), peers_min=3, alone=True),
+    Measure.REDUNDANCY: Kind(peers_min=3),
+    Measure.CHURN: Kind(peers=30, peers_min=4, alone=True),
+}
+ROUNDS = 5
 
 
 def bench(
     context: typer.Context,
     measure: Annotated[
         Measure | None,
-        typer.Argument(metavar="MEASURE", help="goodput, latency.", show_default=False),
+        typer.Argument(metavar="MEASURE", help="One of goodput, latency, footprint, stall, redundancy, churn.", show_default=False),
     ] = None,
     peers: Annotated[
-        int | None, typer.Option("--peers", min=PEERS_MIN, max=PEERS_MAX, metavar="N", help="Processes. [default: 8]", show_default=False)
+        int | None,
+        typer.Option("--peers", min=2, max=PEERS_MAX, metavar="N", help="Processes. [default: 8; churn 30]", show_default=False),
     ] = None,
     size: Annotated[
         int | None,
         typer.Option(
-            "--size", min=SIZE_MIN, max=SIZE_MAX, metavar="BYTES", help="Of a message. [default: 64; latency 1024]", show_default=False
+            "--size",
+            min=SIZE_MIN,
+            max=SIZE_MAX,
+            metavar="BYTES",
+            help="Of a message. [default: 64; latency 1024; stall 64 and 65536]",
+            show_default=False,
         ),
     ] = None,
-    rounds: Annotated[int | None, typer.Option("--rounds", min=1, metavar="N", help="[default: 5]", show_default=False)] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", min=1, metavar="N", help=f"[default: {ROUNDS}; stall and churn are measured once]", show_default=False),
+    ] = None,
     systems: Annotated[
         str | None,
-        typer.Option("--systems", metavar="A,B", help="Which systems. [default: zmqgossip, raw, flood, and zenoh, nats where installed]"),
+        typer.Option(
+            "--systems",
+            metavar="A,B",
+            help="Of zmqgossip, raw, flood, zenoh, nats; zmqgossip-many, -callbacks, -async; redundancy zmqgossip, -k1, -collision, flood."
+            " [default: what is installed of all but the faces]",
+            show_default=False,
+        ),
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the figures too.", show_default=False)] = None,
     as_json: JsonOption = False,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0.01, hidden=True)] = None,
 ) -> None:
-    """Measure goodput or latency on this machine, beside raw pyzmq, a naive flood, and others where installed."""
+    """Measure on this machine, with processes of their own, beside raw pyzmq, a naive flood, and others where they are installed.
+
+    goodput: messages a second at the slowest receiver. latency: one message at a time. footprint: memory and CPU of an idle peer.
+    stall: what a stopped receiver does to the others. redundancy: copies beyond the first. churn: who misses what while peers come and go.
+    """
+    from zmqgossip.cli.errors import ExitCode
+
     if measure is None:
         typer.echo(context.get_help(), err=True)
-        from zmqgossip.cli.errors import ExitCode
-
         raise typer.Exit(ExitCode.USAGE)
     from zmqgossip.bench.machine import machine
+    from zmqgossip.bench.task import Task
+    from zmqgossip.cli import bench_output
 
     kind = KINDS[measure]
-    chosen = _systems(systems)
-    taken = _fitting(size or kind.size)
-    with _progress(len(chosen) * (rounds or kind.rounds)) as step:
-        document = _measure(measure)(peers or kind.peers, taken, rounds or kind.rounds, chosen, step, **_given(seconds=seconds))
+    _check(measure, kind, peers, rounds, plot)
+    chosen = _systems(measure, systems)
+    sizes = [_fitting(one) for one in (kind.sizes if size is None else (size,))]
+    with _terminable(), _progress() as step:
+        task = Task(peers or kind.peers, sizes, 1 if kind.alone else rounds or ROUNDS, chosen, step, seconds)
+        figures = _measured(measure, task)
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    document = {"ts": at, "kind": measure.value, **document, "machine": machine()}
-    _print(document, as_json)
+    document = {"ts": at, "kind": measure.value, **figures, "machine": machine()}
     if plot is not None:
-        from zmqgossip.bench.plot import bars
-
-        plot.write_text(bars(_heading(document), document["systems"], kind.drawn), encoding="utf-8")
-
-
-def _measure(measure: Measure) -> Callable[..., dict[str, Any]]:
-    from zmqgossip.bench import goodput, latency
-
-    return {Measure.GOODPUT: goodput.measure, Measure.LATENCY: latency.measure}[measure]
+        plot.write_text(bench_output.picture(document), encoding="utf-8")
+    print(json.dumps(document) if as_json else "\n".join(bench_output.lines(document)))
 
 
-def _given(**arguments: Any) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value is not None}
+def _measured(measure: Measure, task: Task) -> dict[str, Any]:
+    figures: dict[str, Any] = import_module(f"zmqgossip.bench.{measure}").measure(task)
+    return figures
 
 
-def _systems(named: str | None) -> list[str]:
+def _check(measure: Measure, kind: Kind, peers: int | None, rounds: int | None, plot: Path | None) -> None:
+    """Raises Misuse for what could only fail after minutes."""
+    from zmqgossip.cli.errors import Misuse
+
+    if peers is not None and peers < kind.peers_min:
+        raise Misuse(f"--peers {peers} is too few for {measure}; give at least {kind.peers_min}")
+    if kind.alone and rounds not in (None, 1):
+        raise Misuse(f"{measure} is measured once, for minutes; leave --rounds out")
+    if plot is not None and not (plot.parent.is_dir() and os.access(plot.parent, os.W_OK)):
+        raise Misuse(f"--plot: nothing can be written to {plot.parent}; name a file in a directory of yours")
+
+
+def _systems(measure: Measure, named: str | None) -> list[str]:
     """Those that were named, or all that are installed, with a note on the others. Raises Misuse."""
     from zmqgossip.bench import catalogue
     from zmqgossip.cli.errors import Misuse
 
+    known, usual = catalogue.of(measure.value)
     if named is None:
-        lacking = {system: way for system in catalogue.OTHERS if (way := catalogue.missing(system)) is not None}
+        lacking = {system: way for system in usual if (way := catalogue.missing(system)) is not None}
         for system, way in lacking.items():
-            typer.echo(f"zmqgossip: {system} is not measured, since it is not installed; to have it: {way}", err=True)
-        return [system for system in (catalogue.OURS, *catalogue.YARDSTICKS, *catalogue.OTHERS) if system not in lacking]
+            typer.echo(f"zmqgossip: {system} is not measured, since this machine lacks it; to have it: {way}", err=True)
+        return [system for system in usual if system not in lacking]
     wanted = list(dict.fromkeys(system.strip() for system in named.split(",") if system.strip()))
     if not wanted:
-        raise Misuse(f"--systems names none; give some of {', '.join(catalogue.ALL)}")
+        raise Misuse(f"--systems names none; give some of {', '.join(known)}")
     for system in wanted:
-        if system not in catalogue.ALL:
-            raise Misuse(f"--systems: there is no {system!r}; give some of {', '.join(catalogue.ALL)}")
+        if system not in known:
+            raise Misuse(f"--systems: {measure} knows no {system!r}; give some of {', '.join(known)}")
         if (way := catalogue.missing(system)) is not None:
-            raise Misuse(f"--systems: {system} is not installed; to have it: {way}")
+            raise Misuse(f"--systems: this machine lacks {system}; to have it: {way}")
     return wanted
 
 
@@ -129,51 +180,30 @@ def _fitting(size: int) -> int:
     from zmqgossip.bench.systems.gossip import payload_max
 
     if size > payload_max():
-        typer.echo(f"zmqgossip: a message takes at most {payload_max()} bytes, so --size {size} is cut to that for all systems", err=True)
+        typer.echo(f"zmqgossip: a message takes at most {payload_max()} bytes, so {size} are cut to that for all systems", err=True)
     return min(size, payload_max())
 
 
 @contextmanager
-def _progress(steps: int) -> Iterator[Callable[[str], object]]:
-    """A bar on a terminal; elsewhere nothing."""
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the bench as Ctrl-C does, and so the processes that it has started."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], object]]:
+    """What is being done and for how long, on a terminal; elsewhere nothing."""
     if not sys.stderr.isatty():
-        yield lambda text: None
+        yield lambda text, share: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=steps)
-        begun = 0
-
-        def step(text: str) -> None:
-            nonlocal begun
-            bar.update(task, completed=begun, description=text)
-            begun += 1
-
-        yield step
-
-
-def _print(document: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(document))
-        return
-    from zmqgossip.bench.table import of_systems
-
-    _print_lines(_title(document), of_systems(document))
-
-
-def _print_lines(*blocks: Sequence[str]) -> None:
-    for block in blocks:
-        print("\n".join(block))
-
-
-def _title(document: dict[str, Any]) -> list[str]:
-    used = ", ".join(f"{name} {what}" for name, what in document["machine"].items())
-    return [_heading(document), used, ""]
-
-
-def _heading(document: dict[str, Any]) -> str:
-    links = "" if document.get("degree") is None else f", {document['degree']:g} links a peer"
-    return f"{document['kind']}: {document['peers']} processes, {document['size']} bytes{links}"
+        task = bar.add_task("", total=1.0)
+        yield lambda text, share: bar.update(task, description=text, completed=share)

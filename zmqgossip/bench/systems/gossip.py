@@ -6,18 +6,24 @@ Its other faces are systems of their own: `publish_many`, callbacks, asyncio.
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
-from zmqgossip import Feed, Message, Peer, ProtocolConfig, Seed
+import zmqgossip
+from zmqgossip import Event, Feed, Message, Peer, ProtocolConfig, Seed
 from zmqgossip.bench import publishing
 from zmqgossip.bench.board import PUBLISHED, STOP, Row
-from zmqgossip.bench.counting import NUMBER, Ended
+from zmqgossip.bench.counting import NUMBER, Ended, Oddities
 from zmqgossip.bench.publishing import Schedule
-from zmqgossip.bench.systems.station import Facts, Station, sent_by_calls
+from zmqgossip.bench.systems.station import Station, sent_by_calls
+from zmqgossip.bench.task import Facts
 
 TOPIC = "bench"
 CLUSTER = "bench"
@@ -25,8 +31,9 @@ READY_S = 60.0
 BATCH_BYTES = 65_536
 """What one call of publish_many hands over; at most BATCH_MAX messages."""
 BATCH_MAX = 500
+PAYLOAD_MAX = 65_536
 OVERHEAD_BYTES = 64
-"""Room for the topic and what else stands beside a payload."""
+"""Room for the topic and what else stands beside a payload, where a smaller limit counts them too."""
 
 
 class Seeds(Station):
@@ -42,19 +49,36 @@ class Seeds(Station):
 class Gossip(Station):
     """A peer. One that only publishes does not subscribe, since it would hear nothing.
 
-    Settings: `seeds`, `listens`, `protocol` (knobs).
+    Settings: `seeds`, `listens`, `protocol` (knobs), `bucket` (the last byte that its id shall have).
     """
 
     def __init__(self, settings: Facts) -> None:
         self.peer = Peer(seeds=settings["seeds"], cluster=CLUSTER, protocol=settings.get("protocol"))
+        self._bucket: int | None = settings.get("bucket")
         self.send = partial(self.peer.publish, TOPIC)
         self.feed: Feed[Message] | None = self.subscribe() if settings["listens"] else None
+        self._lost: list[tuple[int, int]] = []
+        self._slow_count = 0
+        kinds = kinds_of_trouble()
+        if kinds:
+            threading.Thread(target=self._watch, args=(self.peer.events(*kinds),), daemon=True).start()
 
     def subscribe(self) -> Feed[Message] | None:
         return self.peer.subscribe()
 
     def at_once(self) -> dict[str, Callable[[], Facts]]:
-        return {"look": self._look, "stats": self.peer.stats}
+        return super().at_once() | {"look": self._look, "named": self._named, "stats": self.peer.stats}
+
+    def _named(self) -> Facts:
+        """What it was told: `lost`, as (first, last) numbers of messages, and `slow`, how often a neighbour was not waited for any more."""
+        return {"lost": list(self._lost), "slow": self._slow_count}
+
+    def _watch(self, events: Feed[Any]) -> None:
+        for event in events:
+            if type(event).__name__ == "MessagesLost":
+                self._lost.append((event.first, event.last))
+            else:
+                self._slow_count += 1
 
     def _look(self) -> Facts:
         """Whom it knows and is linked with."""
@@ -62,7 +86,8 @@ class Gossip(Station):
         return {"members": len(self.peer.members()), "neighbours": neighbours}
 
     def open(self, facts: Facts) -> Facts:
-        self.peer.start()
+        with ids_ending_with(self._bucket):
+            self.peer.start()
         return {"endpoint": str(self.peer.me.endpoint)}
 
     def wait(self, facts: Facts) -> Facts:
@@ -72,6 +97,23 @@ class Gossip(Station):
     def payloads(self) -> Iterator[bytes]:
         assert self.feed is not None
         return map(attrgetter("payload"), self.feed)
+
+
+@contextmanager
+def ids_ending_with(byte: int | None) -> Iterator[None]:
+    """A peer draws its id when it starts, and nobody can choose one: here what it draws from is held. None: let it draw."""
+    if byte is None:
+        yield
+        return
+
+    def drawn(self: random.SystemRandom, count: int) -> bytes:
+        return os.urandom(count - 1) + bytes([byte])
+
+    setattr(random.SystemRandom, "randbytes", drawn)  # noqa: B010 - mypy lets nobody assign to a method
+    try:
+        yield
+    finally:
+        delattr(random.SystemRandom, "randbytes")
 
 
 class GossipMany(Gossip):
@@ -114,8 +156,8 @@ class GossipCallbacks(Gossip):
         self._listening.set()
         self._ended.wait()
 
-    def count(self, row: Row) -> None:
-        self.listen(sent_by_calls(row))
+    def count(self, oddities: Oddities) -> None:
+        self.listen(sent_by_calls(oddities))
 
 
 class GossipAsync(Gossip):
@@ -129,8 +171,8 @@ class GossipAsync(Gossip):
         async for message in self.feed:
             take(message.payload)
 
-    def count(self, row: Row) -> None:
-        self.listen(sent_by_calls(row))
+    def count(self, oddities: Oddities) -> None:
+        self.listen(sent_by_calls(oddities))
 
     def publish(self, size: int, head: Row, window: publishing.Window) -> int:
         return asyncio.run(publishing.publish_as_task(partial(self.peer.apublish, TOPIC), size, head, window))
@@ -139,9 +181,15 @@ class GossipAsync(Gossip):
         asyncio.run(publishing.publish_each_as_task(partial(self.peer.apublish, TOPIC), schedule))
 
 
+def kinds_of_trouble() -> list[type[Event]]:
+    """Events that name what is lost and who is slow: as soon as there are such."""
+    return [getattr(zmqgossip, name) for name in ("MessagesLost", "NeighbourSlow") if hasattr(zmqgossip, name)]
+
+
 def payload_max() -> int:
     """Bytes of the largest payload that a peer publishes, up to 64 KiB."""
-    return min(65_536, ProtocolConfig().message_bytes_max - OVERHEAD_BYTES)
+    most = ProtocolConfig().message_bytes_max
+    return PAYLOAD_MAX if most >= PAYLOAD_MAX else most - OVERHEAD_BYTES
 
 
 def window_until_peers_have_one() -> int:

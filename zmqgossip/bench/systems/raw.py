@@ -7,7 +7,8 @@ from typing import Any
 
 import zmq
 
-from zmqgossip.bench.systems.station import Facts, Station
+from zmqgossip.bench.systems.station import Station
+from zmqgossip.bench.task import Facts
 
 ANY_PORT = "tcp://127.0.0.1:*"
 

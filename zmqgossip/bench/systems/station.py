@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import cached_property
 
 from zmqgossip.bench import counting, publishing
 from zmqgossip.bench.board import Row
-from zmqgossip.bench.publishing import Schedule
-
-Facts = dict[str, Any]
+from zmqgossip.bench.counting import Oddities
+from zmqgossip.bench.hearing import Hearing
+from zmqgossip.bench.publishing import Schedule, Talk
+from zmqgossip.bench.task import Facts
 
 
 class Station:
-    """What roles and the bench ask of a process. Commands take and return facts, which go over the pipe as JSON."""
+    """What roles and the bench ask of a process. Commands take and return facts, which go over the pipe as JSON.
+
+    Attributes:
+        oddities: what was odd with what this process has counted.
+        hearing: what it has heard where everybody publishes.
+    """
+
+    oddities: Oddities | None = None
+
+    @cached_property
+    def hearing(self) -> Hearing:
+        return Hearing()
 
     def at_once(self) -> dict[str, Callable[[], Facts]]:
         """Commands that are answered at any time, by another thread than that which counts."""
-        return {}
+        return {"heard": self.hearing.facts, "missing": lambda: {"missing": self.oddities.missing() if self.oddities else []}}
 
     # -- commands of the bench, in this order -----------------------------------------------------------------------------
 
@@ -44,17 +57,21 @@ class Station:
         for payload in self.payloads():
             take(payload)
 
-    def count(self, row: Row) -> None:
-        counting.count(self.payloads(), row)
+    def count(self, oddities: Oddities) -> None:
+        counting.count(self.payloads(), oddities)
+
+    def chat(self, talk: Talk) -> None:
+        """Publishes steadily and listens, for ever."""
+        threading.Thread(target=publishing.talk, args=(self.send, self.hearing, talk), daemon=True).start()
+        self.listen(self.hearing.take)
 
     # -- what goes --------------------------------------------------------------------------------------------------------
 
     send: Callable[[bytes], object]
     """Publishes one message."""
 
-    def meanwhile(self) -> object:
+    def meanwhile(self) -> None:
         """What else a maker has to do while it publishes: nothing, for most."""
-        return None
 
     def publish(self, size: int, head: Row, window: publishing.Window) -> int:
         return publishing.publish(self.send, size, head, window, self.meanwhile)
@@ -62,12 +79,12 @@ class Station:
     def publish_each(self, schedule: Schedule) -> None:
         publishing.publish_each(self.send, schedule, self.meanwhile)
 
-    def end(self, count: int, size: int, receivers: Sequence[Row]) -> None:
-        publishing.say_the_end(self.send, count, size, receivers, self.meanwhile)
+    def end(self, count: int, size: int, receivers: Sequence[Row], timeout_s: float = publishing.END_MAX_S) -> None:
+        publishing.say_the_end(self.send, count, size, receivers, self.meanwhile, timeout_s)
 
 
-def sent_by_calls(row: Row) -> Callable[[bytes], object]:
+def sent_by_calls(oddities: Oddities) -> Callable[[bytes], object]:
     """The counter of a system that calls with each message, ready to be called."""
-    counter = counting.counter(row)
+    counter = counting.counter(oddities)
     next(counter)
     return counter.send

@@ -10,7 +10,8 @@ from operator import attrgetter
 from typing import Any
 
 from zmqgossip.bench.ports import free_port
-from zmqgossip.bench.systems.station import Facts, Station
+from zmqgossip.bench.systems.station import Station
+from zmqgossip.bench.task import Facts
 
 zenoh: Any = import_module("zenoh")  # not a dependency: mypy need not know it
 KEY = "bench"

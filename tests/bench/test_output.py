@@ -1,0 +1,69 @@
+"""What people see: the table and the picture."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from zmqgossip.bench import plot, table
+from zmqgossip.cli import bench_output
+
+MACHINE = {"zmqgossip": "1", "cpus": 2}
+GOODPUT = {
+    "kind": "goodput",
+    "peers": 8,
+    "size": 64,
+    "degree": 5.5,
+    "systems": {
+        "zmqgossip": {"goodput": 123456, "lost": 0, "duplicates": 0, "cpu_s_per_million": 2.5, "spread": 0.1},
+        "raw <&>": {"goodput": 61728, "lost": 0, "duplicates": 0, "cpu_s_per_million": None, "spread": 0.1},
+    },
+    "ratios": {"raw <&>": 2.0},
+    "machine": MACHINE,
+}
+STALL = {
+    "kind": "stall",
+    "peers": 8,
+    "seconds": 60,
+    "sizes": {"64": {"stopped_3_s": {"lost": 0, "right": True, "timeline": {"others": [[0.5, 10], [1.0, 20]]}}}},
+    "machine": MACHINE,
+}
+ACCOUNT = {"expected": 10, "lost": 1, "duplicates": 0, "out_of_order": 0}
+CHURN = {
+    "kind": "churn",
+    "peers": 30,
+    "size": 64,
+    "killed": 5,
+    "joined": 5,
+    "survivors": ACCOUNT,
+    "joiners_at_survivors": ACCOUNT,
+    "survivors_at_joiners": ACCOUNT,
+    "machine": MACHINE,
+}
+
+
+def test_a_table_has_a_row_a_system() -> None:
+    heading, machine, _, head, ours, raw = bench_output.lines(GOODPUT)
+    assert heading == "goodput: 8 processes, 64 bytes, 5.5 links a peer"
+    assert machine == "zmqgossip 1, cpus 2"
+    assert head.split()[:2] == ["system", "messages/s"]
+    assert ours.split() == ["zmqgossip", "123,456", "0", "0", "2.5", "0.1"]
+    assert raw.split()[-4:] == ["-", "0.1", "x", "2"]
+
+
+def test_a_stall_and_a_churn_have_a_column_a_situation() -> None:
+    lines = bench_output.lines(STALL)
+    assert [line.split() for line in lines[3:]] == [["stopped", "3", "s", "64"], ["lost", "0"], ["right", "yes"]]
+    assert bench_output.lines(CHURN)[0] == "churn: 30 processes, 64 bytes, 5 killed and 5 joined"
+
+
+def test_ratios_of_percentiles_stand_side_by_side() -> None:
+    assert table.times({"p50": 1.25, "p99": 0.5}) == "p50 x 1.25, p99 x 0.5"
+
+
+def test_pictures_are_xml_with_a_shape_a_figure() -> None:
+    for document in (GOODPUT, STALL, CHURN):
+        assert ElementTree.fromstring(bench_output.picture(document)).tag.endswith("svg")
+    shapes = bench_output.picture(GOODPUT)
+    assert shapes.count("<rect") == 1 + 3  # the page, two rates, and the CPU of the one that has it
+    assert bench_output.picture(STALL).count("<polyline") == 1
+    assert ElementTree.fromstring(plot.lines("nothing", {}, "x", "y")).tag.endswith("svg")

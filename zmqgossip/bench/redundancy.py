@@ -1,0 +1,108 @@
+"""Redundancy: how many copies of a message a peer gets beyond the first, once trees have been found, while everybody publishes.
+
+Counts do not depend on the moment, and a tree takes its time to grow. So here the systems take turns as a whole: each is started once,
+publishes for ten seconds, and is then counted in as many rounds as wanted. The flood runs on the links of the first network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from zmqgossip.bench import networks
+from zmqgossip.bench.account import Account, listeners
+from zmqgossip.bench.board import STOP
+from zmqgossip.bench.catalogue import COLLISION, ONE_PARENT, OURS, has_parents
+from zmqgossip.bench.crew import Crew, tell_all
+from zmqgossip.bench.figures import ratio, rounded, spread
+from zmqgossip.bench.networks import Links
+from zmqgossip.bench.task import Facts, Task
+
+RATE = 5.0
+"""Messages a second and peer: so few that each goes in a segment of its own."""
+SETTLE_S = 10.0
+ROUND_S = 2.0
+SYSTEMS = (OURS, ONE_PARENT, COLLISION, "flood")
+PARENTS = {OURS: 2, ONE_PARENT: 1, COLLISION: 2}
+IN_ONE_BUCKET = {COLLISION: 2}
+COPIES = ("duplicates.known", "duplicates.own", "duplicates.pulled")
+COLLISIONS = "duplicates.bucket_collision"
+PULLS = "pulls.sent"
+
+
+@dataclass(slots=True)
+class Round:
+    """Counts of all peers together, in one round."""
+
+    received: int
+    copies: int
+    collisions: int
+    pulls: int
+
+
+def measure(task: Task) -> Facts:
+    """All systems; the document that --json prints."""
+    found: dict[str, tuple[list[Round], Account]] = {}
+    links: Links = []
+    for turn, system in enumerate(sorted(task.systems, key=SYSTEMS.index)):
+        with Crew(task.peers) as crew:
+            task.step(f"{system}: {task.peers} peers start, and find their trees", turn / len(task.systems))
+            if system == "flood":
+                networks.assemble_flood(crew, links or networks.found_links(task.peers))
+            else:
+                protocol = {"parents": PARENTS[system]} if has_parents() else None
+                together = IN_ONE_BUCKET.get(system, 0)
+                networks.assemble_gossip(crew, task.peers, all_listen=True, in_one_bucket=together, protocol=protocol)
+                links = links or networks.links_of(crew)
+            found[system] = run(crew, task, system)
+    return document(task, links, found)
+
+
+def run(crew: Crew, task: Task, system: str) -> tuple[list[Round], Account]:
+    """Counts one system whose network stands, and accounts for every message that was made."""
+    for place, child in enumerate(crew.stations):
+        child.begin("chat", {"place": place, "rate": RATE, "size": task.size})
+    time.sleep(task.seconds or SETTLE_S)
+    rounds = []
+    before = tell_all(crew.stations, "stats")
+    for _ in range(task.rounds):
+        time.sleep(task.seconds or ROUND_S)
+        after = tell_all(crew.stations, "stats")
+        rounds.append(counted(before, after))
+        before = after
+    crew.board.row(0)[STOP] = 1
+    everybody = list(enumerate(crew.stations))
+    return rounds, listeners(everybody, everybody)
+
+
+def counted(before: Sequence[Facts], after: Sequence[Facts]) -> Round:
+    """What the counters say of the time between."""
+
+    def grown(*names: str) -> int:
+        return sum(now.get(name, 0) - then.get(name, 0) for name in names for now, then in zip(after, before, strict=True))
+
+    return Round(grown("received", "received.messages"), grown("copies", *COPIES), grown(COLLISIONS), grown(PULLS))
+
+
+def document(task: Task, links: Links, found: dict[str, tuple[list[Round], Account]]) -> Facts:
+    """What all rounds say together; copies and collisions are a message and receiver."""
+    copies = {system: [one.copies / max(1, one.received) for one in rounds] for system, (rounds, _) in found.items()}
+    return {
+        "peers": task.peers,
+        "size": task.size,
+        "degree": rounded(networks.degree(links)),
+        "systems": {
+            system: {
+                "copies": rounded(median(copies[system])),
+                "collisions": rounded(median(one.collisions / max(1, one.received) for one in rounds)),
+                "pulls": sum(one.pulls for one in rounds),
+                "lost": account.lost,
+                "duplicates": account.duplicates,
+                "spread": rounded(spread(copies[system])),
+            }
+            for system, (rounds, account) in found.items()
+        },
+        "ratios": {system: rounded(ratio(copies[OURS], theirs)) for system, theirs in copies.items() if OURS in copies and system != OURS},
+    }
