@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zmqgossip.core.errors import ConfigError
-from zmqgossip.core.topics import matches, parse_pattern
+from zmqgossip.core.errors import ConfigError, InvalidTopic, PayloadTooLarge
+from zmqgossip.core.topics import check_message, matches, parse_pattern
 
 FITS = [
     ("prices.btc", "prices.btc", True),
@@ -36,3 +36,26 @@ def test_a_star_is_one_token_and_an_angle_bracket_the_rest(pattern: str, topic: 
 def test_a_pattern_that_means_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(ConfigError):
         parse_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["t" * 201, "\ud800", "x\udfff", "", "prices..btc", ".btc", "prices.*", "a>b"],
+    ids=["too long", "half a pair", "the other half", "empty", "empty token", "empty at the front", "one", "rest"],
+)
+def test_a_topic_that_no_receiver_would_accept_is_refused(topic: str) -> None:
+    with pytest.raises(InvalidTopic):
+        check_message(topic, 0, 65_536)
+
+
+@pytest.mark.parametrize("topic", ["t" * 200, "prices.\u20bf", "\U0001f41f"])
+def test_any_other_topic_is_taken(topic: str) -> None:
+    check_message(topic, 0, 65_536)
+
+
+def test_topic_and_payload_together_may_be_as_large_as_a_message() -> None:
+    topic = "\u20bf"  # three bytes
+    assert check_message(topic, 97, 100) == 97
+    with pytest.raises(PayloadTooLarge) as caught:
+        check_message(topic, 98, 100)
+    assert (caught.value.size, caught.value.size_max) == (101, 100)

@@ -120,12 +120,13 @@ class Gossip:
         if stream is not None and number in stream:
             self._known(link, stream, pulled, now)
             return origin, ()
-        if stream is None or not self._fits(stream, number, len(frame)):
-            if stream is None:
-                stream = self._new_stream(me, origin, header.epoch, now)
-            if stream is None or not self._fits(stream, number, len(frame)):
-                return origin, ()
         notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else ()
+        if stream is None:
+            if node.is_in_future(header.epoch, now):
+                raise WireError("epoch", "starts in the future")
+            stream = self._new_stream(me, origin, header.epoch, now)
+        if stream is None or not self._fits(stream, number, len(frame)):
+            return origin, ()
         if stream.settled:
             streams.unsettle(stream)
         segment = Segment(frame, header, (link.peer.id, link.peer.endpoint))
@@ -155,7 +156,8 @@ class Gossip:
             self._node.counters.add("dropped.own_id")
             return None
         if self._node.is_in_future(epoch, now):
-            raise WireError("epoch", "starts in the future")
+            self._node.counters.add("dropped.future_epoch")
+            return None
         if epoch < self.streams.newest_epoch(origin):
             self._node.counters.add("dropped.old_epoch")
             return None
@@ -230,7 +232,9 @@ class Gossip:
             return
         for entry in entries:
             stream = self.streams.get(entry.origin, entry.epoch) or self._new_stream(me, entry.origin, entry.epoch, now)
-            if stream is not None:
+            if stream is self.publisher.stream and entry.contiguous > self.number:
+                self._node.counters.add("dropped.ahead_of_origin")
+            elif stream is not None:
                 self._on_entry(link, stream, entry, now)
         self.patience.heard(link)
         self.publisher.look_at_flushes(self._living, now)
@@ -255,6 +259,9 @@ class Gossip:
 
     def on_positions(self, me: PeerRecord, link: Link, positions: Sequence[Position], now: float) -> None:
         """How far settled streams are at a neighbour, which has some otherwise."""
+        if not self.streams.begun:
+            self._node.counters.add("dropped.digest_before_baseline")
+            return
         for one in positions:
             stream = self.streams.get(one.origin, one.epoch) or self._new_stream(me, one.origin, one.epoch, now)
             if stream is None or stream.contiguous == one.contiguous or stream is self.publisher.stream:

@@ -132,6 +132,7 @@ class Repair:
         upto = max(stream.highest, theirs.contiguous if theirs is not None else 0)
         ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
         if not ranges:
+            want.due = now + self._node.config.pull_after_s
             return
         want.asked, want.contiguous, want.due = link.key, stream.contiguous, now + self._node.config.pull_timeout_s
         want.exchange = self._node.ask(link.key, Pull(link.theirs, stream.origin, stream.epoch, ranges))

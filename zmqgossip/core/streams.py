@@ -225,9 +225,8 @@ class Streams:
         self.release(stream, stream.contiguous + 1)
         self.beyond_bytes -= sum(len(segment.frame) for segment in stream.beyond.values())
         del self._streams[stream.key]
-        if self._newest.get(stream.origin) == stream.epoch and not self.forgotten:
-            return  # an older epoch stays refused
-        self._newest.pop(stream.origin, None)
+        if self._newest.get(stream.origin) == stream.epoch:  # of one that ends before a newer life nothing older comes back
+            del self._newest[stream.origin]
 
     def get(self, origin: PeerId, epoch: int) -> Stream | None:
         """A stream that is known; asking makes and moves nothing."""

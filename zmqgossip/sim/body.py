@@ -101,9 +101,9 @@ class Body:
     """
 
     __slots__ = (
-        "address", "dealers", "directs", "ended_at", "endpoint", "engine", "events", "flushes", "gossip", "inbox", "incoming", "label", "life", "name",
-        "publish_endpoint", "published", "ready_at", "routes", "segments", "started_at", "state", "subs", "turns", "turns_at",
-        "wake_at", "world", "xpub",
+        "address", "dealers", "directs", "ended_at", "endpoint", "engine", "events", "flushes", "gossip", "inbox", "incoming", "label",
+        "life", "name", "publish_endpoint", "published", "ready_at", "routes", "segments", "started_at", "state", "subs", "turns",
+        "turns_at", "wake_at", "world", "xpub",
     )  # fmt: skip
 
     def __init__(self, world: World, name: str, life: int, endpoint: Endpoint, publish_endpoint: Endpoint | None) -> None:
