@@ -74,10 +74,9 @@ _HOMES = {
     "core.errors": "CannotBind ConfigError InvalidTimeout InvalidTopic NodeClosed PayloadTooLarge PeerBusy PeerGone PortInUse"
     " RequestFailed Timeout WouldBlock ZmqGossipError",
     "core.events": "Connected DeadReportReceived Event FrameRefused LeaveReceived Left LoopLate MessagesLost NeighbourCaughtUp"
-    " NeighbourDown NeighbourReported NeighbourSlow NeighbourUp NoSeed PeerAlive PeerCleared PeerDead PeerHeld PeerJoined"
-    " PeerLeft PeerListed PeerNotListed PeerReady PeerRemoved PeerSuspected ProbeMissed ProbeReceived Ready Refuted"
-    " RegistrationReceived RegistrationRefused RemoteLimited ReplyReceived SeedAccepted SeedLost VerdictHeard VersionRefused"
-    " WrongCluster",
+    " NeighbourDown NeighbourReported NeighbourSlow NeighbourUp NoSeed PeerAlive PeerCleared PeerDead PeerHeld PeerJoined PeerLeft"
+    " PeerListed PeerNotListed PeerReady PeerRemoved PeerSuspected ProbeMissed ProbeReceived Ready Refuted RegistrationReceived"
+    " RegistrationRefused RemoteLimited ReplyReceived SeedAccepted SeedLost VerdictHeard VersionRefused WrongCluster",
     "core.types": "Endpoint Member PeerRecord PeerState",
     "handle.feed": "Feed",
     "handle.message": "Message Origin Request",

@@ -26,6 +26,8 @@ from zmqgossip.core.types import Endpoint, Member, PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link
 from zmqgossip.core.wire import (
     FLAG_MEMBERSHIP,
+    TOPIC_DIGEST,
+    TOPIC_GOSSIP,
     Codec,
     cluster_hash,
     decode_messages,
@@ -113,6 +115,11 @@ def notices_of(frame: bytes) -> list[Notice]:
 
 def messages_of(frame: bytes) -> Messages:
     return decode_messages(frame, CODEC.decode_segment(frame))
+
+
+def payloads_of(segments: Iterable[Segment]) -> list[bytes]:
+    """What was given to the user, in the order in which it was."""
+    return [payload for segment in segments for payload in decode_messages(segment.frame, segment.header).payloads]
 
 
 # -- one engine -----------------------------------------------------------------------------------------------------------
@@ -332,7 +339,9 @@ class Far:
         self.reply(Welcome(self.record, self.nonce, self.link.mine, "plain", receipt(self.record, self.bench.engine.me)))
 
     def subscribes(self) -> None:
-        """Its link topic appears at the bench's XPUB."""
+        """What it subscribes to appears at the bench's XPUB: all of gossip, and its link topic last. (Known topics are not shown again.)"""
+        for topic in (TOPIC_DIGEST, TOPIC_GOSSIP):
+            self.bench.subscription(topic)
         self.bench.subscription(link_topic(self.record.id, self.link.mine))
 
     def link_up(self) -> None:

@@ -8,11 +8,13 @@ from hypothesis import given, strategies as st
 from tests.core.harness import (
     CODEC,
     EPOCH,
+    WALL,
     Far,
     PeerBench,
     config,
     messages_of,
     neighbour,
+    payloads_of,
     peer,
     segment,
     steady,
@@ -47,12 +49,12 @@ def elder(number: int) -> PeerRecord:
 
 
 def at(record: PeerRecord, contiguous: int) -> Position:
-    return Position(record.id, record.epoch, contiguous)
+    return Position(record.id, record.epoch, contiguous, contiguous)  # of one message a segment
 
 
 def received(bench: PeerBench) -> list[tuple[int, bytes]]:
     """(segment number, payload) of what was delivered."""
-    return [(one.header.number, message.payload) for one in bench.deliveries for message in messages_of(one.frame).messages]
+    return [(one.header.number, payload) for one in bench.deliveries for payload in messages_of(one.frame).payloads]
 
 
 def complete(bench: PeerBench) -> bool:
@@ -69,7 +71,7 @@ def test_segments_wait_for_the_baseline_and_are_passed_on_meanwhile() -> None:
     assert received(bench) == [] and len(bench.segments) == 3
     far.gives_baseline(at(peer(9), 4))
     assert received(bench) == [(5, b"5"), (6, b"6")]
-    assert bench.count("baseline.covered") == 1 and bench.engine.gossip.streams.missing == 0
+    assert bench.engine.gossip.streams.missing == 0 and bench.engine.gossip.streams.beyond_bytes == 0
     assert bench.count("received.messages") == 2
 
 
@@ -86,8 +88,10 @@ def test_a_stream_that_is_not_listed_starts_at_0_and_is_owed_whole() -> None:
     far.gossip(segment(peer(9), 3))
     far.gives_baseline()
     far.gossip(segment(peer(8), 2))
-    assert [number for number, _ in received(bench)] == [3, 2]
-    assert bench.engine.gossip.streams.missing == 2 + 1
+    assert received(bench) == [] and bench.engine.gossip.streams.missing == 2 + 1
+    for number in (1, 2):
+        far.gossip(segment(peer(9), number))
+    assert [number for number, _ in received(bench)] == [1, 2, 3]
 
 
 def test_a_listed_stream_that_goes_on_behind_a_gap_has_that_gap() -> None:
@@ -97,13 +101,16 @@ def test_a_listed_stream_that_goes_on_behind_a_gap_has_that_gap() -> None:
     assert bench.engine.gossip.streams.missing == 3
 
 
-def test_what_waits_is_bounded_and_what_does_not_fit_is_counted() -> None:
-    frames = [segment(peer(9), number, [b"x" * 100]) for number in (1, 2, 3)]
-    bench, (far,) = newcomer(2, sync_held_bytes_max=2 * len(frames[0]))
+def test_what_waits_is_bounded_and_what_does_not_fit_is_neither_passed_on_nor_remembered() -> None:
+    frames = [segment(peer(9), number, [b"x" * 500]) for number in (1, 2, 3)]
+    bench, (far,) = newcomer(2, beyond_bytes_max=2 * len(frames[0]))
     for frame in frames:
         far.gossip(frame)
+    assert len(bench.segments) == 2 and bench.count("dropped.before_baseline") == 1
     far.gives_baseline()
-    assert [number for number, _ in received(bench)] == [1, 2] and bench.count("dropped.before_baseline") == 1
+    assert [number for number, _ in received(bench)] == [1, 2]
+    far.gossip(frames[2])
+    assert [number for number, _ in received(bench)] == [1, 2, 3], "it is new when it comes again"
 
 
 def test_ones_own_stream_and_one_from_the_future_are_not_taken_from_a_baseline() -> None:
@@ -111,7 +118,9 @@ def test_ones_own_stream_and_one_from_the_future_are_not_taken_from_a_baseline()
     late = peer(9, epoch=EPOCH + A_DAY_AND_MORE_MS)
     far.gives_baseline(at(bench.engine.me, 77), at(late, 5), at(peer(8), 1))
     assert bench.count("baseline.streams") == 1
-    assert [(one.origin, one.contiguous) for one in bench.engine.gossip.streams.positions()] == [(peer(8).id, 1)]
+    own = bench.engine.gossip.number
+    positions = [(one.origin, one.contiguous) for one in bench.engine.gossip.streams.positions()]
+    assert positions == [(bench.engine.me.id, own), (peer(8).id, 1)] and own < 77
 
 
 def test_a_baseline_in_parts_counts_when_it_is_whole_in_whatever_order_the_parts_come() -> None:
@@ -224,7 +233,7 @@ def test_one_that_has_none_yet_is_asked_again_when_it_says_so() -> None:
     first.says_not_yet()
     second.says_not_yet()
     assert not complete(bench)
-    first.asks(Synced(first.link.mine))
+    first.asks(Synced(first.link.mine, 0))
     assert bench.sent(Sync)[-1][0] == first.key and len(bench.sent(Sync)) == 3
     first.gives_baseline()
     assert complete(bench)
@@ -235,7 +244,7 @@ def test_nobody_is_asked_again_in_the_same_life() -> None:
     far.gives_baseline()
     far.asks(Bye(far.link.mine, ""))
     again = neighbour(bench, 3)
-    again.asks(Synced(again.link.mine))
+    again.asks(Synced(again.link.mine, 0))
     bench.wait(20.0)
     assert len(bench.sent(Sync)) == 1 and len(bench.events(Ready)) == 1
 
@@ -324,13 +333,14 @@ def replies_to_sync(bench: PeerBench, far: Far) -> list[BaselinePart]:
     return bench.replies(BaselinePart)
 
 
-def test_a_baseline_lists_every_stream_and_ones_own_as_far_as_nothing_is_missing() -> None:
+def test_a_baseline_lists_ones_own_stream_and_every_other_as_far_as_nothing_is_missing() -> None:
     bench = PeerBench()
     far = neighbour(bench, 2)
     for number in (1, 2, 4):
         far.gossip(segment(peer(9), number))
     (part,) = replies_to_sync(bench, far)
-    assert part == BaselinePart(0, 1, [at(peer(9), 2), at(bench.engine.me, bench.engine.gossip.number)])
+    own = Position(bench.engine.me.id, bench.engine.me.epoch, bench.engine.gossip.number, 0)  # notices, and no message
+    assert part == BaselinePart(0, 1, [own, at(peer(9), 2)])
 
 
 def test_a_long_baseline_goes_in_parts() -> None:
@@ -348,7 +358,8 @@ def test_who_has_none_says_not_yet_and_says_so_again_when_it_has() -> None:
     second.asks(Sync(second.link.mine))
     assert len(bench.replies(NotYet)) == 1 and bench.replies(BaselinePart) == []
     first.gives_baseline()
-    assert bench.sent(Synced) == [(second.key, Synced(second.nonce))]
+    told = {first.key: Synced(first.nonce, 0), second.key: Synced(second.nonce, 0)}
+    assert len(bench.sent(Synced)) == 2 and dict(bench.sent(Synced)) == told, "whoever asked, and all others"
 
 
 def test_who_asks_again_and_again_gets_a_long_answer_once_in_a_while() -> None:
@@ -381,11 +392,11 @@ def test_peers_that_start_together_all_get_a_baseline_and_every_message_after_it
     mesh.run(3.0)
     assert all(place.engine.me.ready for place in peers)
     for place in peers:
-        mesh.do(place, "publish", [("topic", place.engine.me.id)])
+        mesh.do(place, "publish", [("topic", place.engine.me.id, WALL)])
     mesh.settle()
     everybody = sorted(place.engine.me.id for place in peers)
     for place in peers:
-        assert sorted(message.payload for one in place.delivered for message in messages_of(one.frame).messages) == everybody
+        assert sorted(payloads_of(place.delivered)) == everybody
 
 
 @given(st.integers(0, 10_000))
@@ -398,18 +409,18 @@ def test_what_a_newcomer_publishes_when_it_is_ready_is_everywhere_and_it_hears_a
         mesh.do(place, "start")
     mesh.run(3.0)
     for place in elders:
-        mesh.do(place, "publish", [("topic", b"before")])
+        mesh.do(place, "publish", [("topic", b"before", WALL)])
     late = mesh.peer(20, seeds=[seed], knobs=LAN)
     mesh.do(late, "start")
     mesh.settle_until(lambda: late.engine.me.ready)
-    mesh.do(late, "publish", [("topic", b"mine")])
+    mesh.do(late, "publish", [("topic", b"mine", WALL)])
     for place in elders:
-        mesh.do(place, "publish", [("topic", b"after")])
+        mesh.do(place, "publish", [("topic", b"after", WALL)])
     mesh.settle()
     for place in elders:
-        got = [message.payload for one in place.delivered for message in messages_of(one.frame).messages]
+        got = payloads_of(place.delivered)
         assert (got.count(b"mine"), got.count(b"before"), got.count(b"after")) == (1, 8, 8)
-    got = [message.payload for one in late.delivered for message in messages_of(one.frame).messages]
+    got = payloads_of(late.delivered)
     assert got.count(b"after") == 8 and got.count(b"before") <= 8
     assert late.engine.gossip.streams.missing == 0
     assert CODEC.decode_segment(late.delivered[0].frame).number >= 1

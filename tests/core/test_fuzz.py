@@ -22,7 +22,8 @@ import pytest
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
-from zmqgossip.core import messages as m, outbox
+from zmqgossip.core import gossip_messages as g, messages as m, outbox
+from zmqgossip.core.codes import Body, Code, Evidence, Status, Why
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
@@ -34,10 +35,16 @@ from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import Endpoint, Member, PeerRecord, PeerState, Whom
 from zmqgossip.core.view import LinkState
 from zmqgossip.core.wire import (
+    CHECK_END,
     EXCHANGE_BYTES,
+    FLAG_FLUSH,
+    FLAG_MARK,
     FLAG_MEMBERSHIP,
     LINK_TOPIC_BYTES,
     SEGMENT_BYTES,
+    TOPIC_DIGEST,
+    WAY_END,
+    WAY_START,
     Codec,
     cluster_hash,
     decode_messages,
@@ -73,51 +80,84 @@ ALICE, BOB, CAROL, DAVE = (record(number) for number in range(1, 5))
 
 
 def segment(origin: PeerRecord, number: int, *texts: bytes) -> bytes:
-    body = m.Messages(origin.host, origin.port, number, [m.Message(WALL, "gossip", text) for text in texts])
-    return CODEC.encode_segment(origin.id, origin.epoch, number, len(texts), 0, encode_messages(body))
+    body = g.Messages(origin.host, origin.port, [WALL], ["gossip"], list(texts))
+    return CODEC.encode_segment(origin.id, origin.epoch, number, number, len(texts), 0, encode_messages(body))
+
+
+def marked(origin: PeerRecord, number: int) -> bytes:
+    """A segment that asks for an acknowledgement; its messages have a topic and a time each."""
+    body = g.Messages(origin.host, origin.port, [WALL, WALL + 1], ["gossip", "chat"], [b"five", b"six"])
+    return CODEC.encode_segment(origin.id, origin.epoch, number, number, 2, FLAG_MARK, encode_messages(body))
+
+
+def flush(origin: PeerRecord, number: int) -> bytes:
+    return CODEC.encode_segment(origin.id, origin.epoch, number, number, 0, FLAG_MARK | FLAG_FLUSH, b"")
 
 
 def notice(origin: PeerRecord, number: int, about: PeerRecord, state: PeerState) -> bytes:
-    body = encode_notices([m.Notice(about, state, number)])
-    return CODEC.encode_segment(origin.id, origin.epoch, number, 0, FLAG_MEMBERSHIP, body)
+    body = encode_notices([g.Notice(about, state, number)])
+    return CODEC.encode_segment(origin.id, origin.epoch, number, number, 0, FLAG_MEMBERSHIP, body)
 
 
 SEGMENTS = [
     segment(CAROL, 2, b"one", b"two" * 50),
     segment(BOB, 900, b"three"),
-    propagated(segment(DAVE, 2**40, b"four"), 6),
-    notice(DAVE, 2**40 + 1, DAVE, PeerState.ALIVE),
-    propagated(notice(CAROL, 3, CAROL, PeerState.LEFT), 0),
+    propagated(segment(DAVE, 2, b"four")),
+    notice(DAVE, 3, DAVE, PeerState.ALIVE),
+    propagated(propagated(notice(CAROL, 3, CAROL, PeerState.LEFT))),
     notice(CAROL, 4, DAVE, PeerState.DEAD),
+    marked(DAVE, 4),
+    propagated(flush(DAVE, 5)),
+    marked(BOB, 2),
+    flush(BOB, 3),
 ]
-BODIES: list[m.Body] = [
+REPORT = g.FlushReport(3, CAROL.id, 2, 2**63, [DAVE.id])
+ENTRIES_OF_A_DIGEST = [
+    g.Entry(BOB.id, BOB.epoch, 3, 0, 2, [(3, ALICE.id)], [REPORT]),
+    g.Entry(CAROL.id, CAROL.epoch, 60, 1, 0),
+    g.Entry(ALICE.id, ALICE.epoch, 1, 2, 1, [], [g.FlushReport(2, ALICE.id, 1, 7, [])]),
+    g.Entry(DAVE.id, DAVE.epoch, 2**40, 3, 1, [(5, bytes(16)), (4, ALICE.id)]),
+]
+POSITIONS = [g.Position(BOB.id, BOB.epoch, 1, 1), g.Position(DAVE.id, DAVE.epoch, 70, 90)]
+BODIES: list[Body] = [
     m.Register(CAROL, NONCE),
     m.Registered(True, 3, [Member(DAVE, PeerState.ALIVE, WALL), Member(CAROL, PeerState.ALIVE, WALL)]),
-    m.NotListed(m.Why.UNREACHABLE, "127.0.0.1", 5001, "no answer in time"),
+    m.NotListed(Why.UNREACHABLE, "127.0.0.1", 5001, "no answer in time"),
     m.List(bytes(16), 256, True),
     m.Listed(9, True, [Member(DAVE, PeerState.SUSPECT, WALL)]),
     m.Presence(ALICE, NONCE, 4),
     m.Present(3, [Member(CAROL, PeerState.ALIVE, WALL)]),
     m.UnknownPeer(ALICE.epoch, 7),
-    m.Report(CAROL.id, ALICE, m.Evidence.REFUSED, 3, 26.0, receipt(ALICE, CAROL)),
+    m.Report(CAROL.id, ALICE, Evidence.REFUSED, 3, 26.0, receipt(ALICE, CAROL)),
     m.Verdict(BOB, PeerState.DEAD),
     m.Leave(ALICE, NONCE, 11),
     m.LeaveHeard(),
     m.Hello(CAROL, ALICE.id, NONCE, ["plain"], receipt(CAROL, ALICE)),
     m.Welcome(BOB, NONCE, NONCE, "plain", receipt(BOB, ALICE)),
-    m.Refused(m.Why.FULL, 0, 0, [CAROL, DAVE]),
+    m.Refused(Why.FULL, 0, 0, [CAROL, DAVE]),
     m.Bye(NONCE, "did not come up in time"),
     m.UnknownLink(NONCE, CAROL.id),
     m.LinkUp(NONCE),
     m.Probe(WALL, 5002, NONCE, NONCE),
     m.Reply(WALL, 5001, 5002, NONCE),
     m.Direct(CAROL, ALICE.id, True, 5.0, b"to Alice alone"),
-    m.Answer(m.Status.ANSWERED, b"an answer", ""),
-    m.Answer(m.Status.FAILED, b"", "no"),
+    m.Answer(Status.ANSWERED, b"an answer", ""),
+    m.Answer(Status.FAILED, b"", "no"),
     m.Check(NONCE, NONCE),
     m.Checked(CAROL, NONCE, True),
     m.WrongCluster(),
     m.WrongVersion(2, 0),
+    g.Sync(NONCE),
+    g.BaselinePart(0, 1, POSITIONS),
+    g.NotYet(),
+    g.Synced(NONCE, 2**64 - 1),
+    g.Digest(ENTRIES_OF_A_DIGEST),
+    g.Ask(NONCE, [(BOB.id, BOB.epoch)]),
+    g.Pull(NONCE, BOB.id, BOB.epoch, [(1, 3), (7, 2**64 - 1)]),
+    g.Pulled(BOB.id, BOB.epoch, 2, 900, 1000),
+    g.Walk(NONCE, [1, 255]),
+    g.Walked([2**64 - 1] * 256, []),
+    g.Walked([], POSITIONS),
 ]
 
 
@@ -142,23 +182,35 @@ class Peer:
         self.reply(self.key, m.Welcome(BOB, b"of Bob's", link.mine, "plain", receipt(BOB, ALICE)))
         self.engine.on_subscription(link_topic(BOB.id, link.mine), NOW)
         self.gossip(link_topic(ALICE.id, b"of Bob's") + CODEC.encode(m.LinkUp(b"of Bob's")))
+        asked = [CODEC.decode(frame) for _, _, frame in self.effects(outbox.REQUEST)]
+        (exchange,) = (number for body, number in asked if isinstance(body, g.Sync))
+        self.recorded.append(CODEC.encode(g.BaselinePart(0, 1, [g.Position(DAVE.id, DAVE.epoch, 1, 1)]), exchange))
+        self.engine.on_reply(self.key, self.recorded[-1], NOW)
         self.gossip(segment(BOB, 1, b"hello"))
         self.gossip(notice(CAROL, 1, CAROL, PeerState.ALIVE))
-        self.engine.publish([("gossip", b"mine"), ("gossip", b"mine too")], NOW)
+        self.engine.publish([("gossip", b"mine", WALL), ("gossip", b"mine too", WALL)], NOW)
         self.engine.direct.refusal = None
         requests = (
             m.Probe(WALL, BOB.port, link.mine, NONCE),
             m.Hello(DAVE, ALICE.id, NONCE, ["plain"], receipt(DAVE, ALICE)),
             m.Check(NONCE, NONCE),
             m.Direct(DAVE, ALICE.id, True, 60.0, b"a question"),
+            g.Sync(link.mine),
+            g.Synced(link.mine, 5),
+            g.Ask(link.mine, [(BOB.id, BOB.epoch), (ALICE.id, ALICE.epoch)]),
+            g.Pull(link.mine, ALICE.id, ALICE.epoch, [(1, 9)]),
+            g.Walk(link.mine, []),
+            g.Walk(link.mine, [ALICE.id[-1], BOB.id[-1]]),
         )
         for body in requests:
             self.recorded.append(CODEC.encode(body, 1))
             self.engine.on_request(ROUTE, self.recorded[-1], "127.0.0.1", NOW)
+        self.gossip(TOPIC_DIGEST + CODEC.encode(g.Digest(ENTRIES_OF_A_DIGEST[:1])))
+        self.reply(self.key, g.Digest(ENTRIES_OF_A_DIGEST[2:3]))
         self.engine.ask(1, Whom(BOB.id), b"another", True, 60.0, NOW)
-        self.recorded.append(CODEC.encode(m.Answer(m.Status.ANSWERED, b"its answer"), self.engine.node.exchange))
+        self.recorded.append(CODEC.encode(m.Answer(Status.ANSWERED, b"its answer"), self.engine.node.exchange))
         self.effects(-1)
-        assert link.state is LinkState.UP and self.engine.me.ready
+        assert link.state is LinkState.UP and self.engine.membership.baseline.complete
         assert self.engine.members.living_count == 3 and len(self.engine.view) == 3
         assert not self.engine.counters.refused_count
 
@@ -167,7 +219,7 @@ class Peer:
         self.recorded += [effect[-1] for effect in effects if effect[0] in (outbox.REQUEST, outbox.REPLY, outbox.PUBLISH)]
         return [effect for effect in effects if effect[0] == wanted]
 
-    def reply(self, key: int, body: m.Body) -> None:
+    def reply(self, key: int, body: Body) -> None:
         self.recorded.append(CODEC.encode(body, 1))
         self.engine.on_reply(key, self.recorded[-1], NOW)
 
@@ -199,7 +251,7 @@ class Seed:
         check, _ = CODEC.decode(frame)
         assert isinstance(check, m.Check)
         self.recorded.append(CODEC.encode(m.Checked(CAROL, check.nonce, True), 1))  # it is still under way
-        self.request(m.Report(ALICE.id, BOB, m.Evidence.MISSES, 3, 30.0, receipt(BOB, ALICE)))
+        self.request(m.Report(ALICE.id, BOB, Evidence.MISSES, 3, 30.0, receipt(BOB, ALICE)))
         self.request(m.List(bytes(16), 10))
         self.effects(-1)
         assert len(self.engine.registry) == 2 and self.engine.verdicts.case_of(BOB.id) is not None
@@ -210,7 +262,7 @@ class Seed:
         self.recorded += [effect[-1] for effect in effects if effect[0] in (outbox.REQUEST, outbox.REPLY)]
         return [effect for effect in effects if effect[0] in wanted]
 
-    def request(self, body: m.Body) -> None:
+    def request(self, body: Body) -> None:
         self.recorded.append(CODEC.encode(body, 1))
         self.engine.on_request(ROUTE, self.recorded[-1], "127.0.0.1", NOW)
 
@@ -234,15 +286,26 @@ def picture(thing: Any, path: tuple[int, ...] = ()) -> Any:
     return [(name, picture(getattr(thing, name, None), path)) for name in names]
 
 
+def topic_length(frame: bytes) -> int:
+    """Bytes of the topic before an exchange."""
+    return {b"L": LINK_TOPIC_BYTES, b"D": 1}.get(frame[:1], 0)
+
+
 def recorded_frames() -> list[bytes]:
     """What went over the wire while both engines came to life, and one frame of every kind."""
     frames = Peer().recorded + Seed().recorded + SEGMENTS + [CODEC.encode(body, 77) for body in BODIES]
     frames.append(link_topic(ALICE.id, NONCE) + CODEC.encode(m.LinkUp(NONCE)))
+    frames.append(TOPIC_DIGEST + CODEC.encode(g.Digest(ENTRIES_OF_A_DIGEST)))
     return list(dict.fromkeys(frames))
 
 
 RECORDED = recorded_frames()
-KNOWN = frozenset(RECORDED) | {frame[LINK_TOPIC_BYTES:] for frame in RECORDED if frame[:1] == b"L"}
+KNOWN = frozenset(RECORDED) | {frame[topic_length(frame) :] for frame in RECORDED if frame[:1] != b"E"}
+
+
+def test_one_frame_of_every_kind_is_damaged_here() -> None:
+    kinds = {type(body).code for body in BODIES} | {Code(CODEC.decode_segment(frame).code) for frame in SEGMENTS}
+    assert kinds == set(Code)
 
 
 # -- damage ---------------------------------------------------------------------------------------------------------------
@@ -270,7 +333,7 @@ def splice(frame: bytes, rng: Random) -> bytes:
 
 def lie_about_length(frame: bytes, rng: Random) -> bytes:
     """Another number in one of the places where a body's length stands."""
-    place = rng.choice([place for place in (24, 60, LINK_TOPIC_BYTES + 24) if place + 4 <= len(frame)] or [0])
+    place = rng.choice([place for place in (24, SEGMENT_BYTES - 4, 1 + 24, LINK_TOPIC_BYTES + 24) if place + 4 <= len(frame)] or [0])
     length = rng.choice((0, 1, 7, len(frame), 65_536, 65_537, 2**31, 2**32 - 1, rng.getrandbits(32)))
     return frame[:place] + struct.pack(">I", length) + frame[place + 4 :]
 
@@ -286,7 +349,7 @@ def swap_parts(frame: bytes, rng: Random) -> bytes:
 
 
 def nothing_but_chance(frame: bytes, rng: Random) -> bytes:
-    return rng.randbytes(rng.choice((0, 1, 27, 28, 63, 64, 200, len(frame))))
+    return rng.randbytes(rng.choice((0, 1, 27, 28, 72, 73, 200, len(frame))))
 
 
 WAYS: tuple[Callable[[bytes, Random], bytes], ...] = (
@@ -299,7 +362,10 @@ def is_true_copy(frame: bytes) -> bool:
     if frame in KNOWN:
         return True
     return any(
-        original[:1] == b"E" and len(original) == len(frame) and frame[:14] == original[:14] and frame[18:] == original[18:]
+        original[:1] == b"E"
+        and len(original) == len(frame)
+        and frame[:WAY_START] == original[:WAY_START]
+        and frame[WAY_END:] == original[WAY_END:]
         for original in RECORDED
     )
 
@@ -319,8 +385,8 @@ def damaged_frames(count: int, seed: int) -> list[bytes]:
 def with_right_check(frame: bytes) -> bytes:
     """The same frame by a liar: what the check covers is whatever stands there."""
     if frame[:1] == b"E" and len(frame) >= SEGMENT_BYTES:
-        return frame[:18] + struct.pack(">I", crc32(frame[:14] + frame[22:])) + frame[22:]
-    start = LINK_TOPIC_BYTES if frame[:1] == b"L" else 0
+        return frame[:WAY_END] + struct.pack(">I", crc32(frame[:WAY_START] + frame[CHECK_END:])) + frame[CHECK_END:]
+    start = topic_length(frame)
     head, tail = frame[start : start + 12], frame[start + 16 :]
     return frame[:start] + head + struct.pack(">I", crc32(head + tail)) + tail
 
@@ -351,8 +417,8 @@ def lies(count: int, seed: int) -> list[bytes]:
     for damaged in damaged_frames(count // 2, seed):
         frames.append(with_right_check(damaged))
         frame = rng.choice(RECORDED)
-        start = SEGMENT_BYTES if frame[:1] == b"E" else EXCHANGE_BYTES + (LINK_TOPIC_BYTES if frame[:1] == b"L" else 0)
-        body = msgpack.encode(another_value(msgpack.decode(frame[start:]), rng))
+        start = SEGMENT_BYTES if frame[:1] == b"E" else EXCHANGE_BYTES + topic_length(frame)
+        body = msgpack.encode(another_value(msgpack.decode(frame[start:]), rng)) if frame[start:] else rng.randbytes(3)
         frames.append(with_right_check(frame[: start - 4] + struct.pack(">I", len(body)) + body))
     return frames
 
@@ -436,7 +502,7 @@ def test_a_segment_whose_mutable_bytes_alone_differ_is_a_true_copy_or_refused_by
     streams = picture(life.engine.gossip.streams)
     copies = 0
     for original in SEGMENTS:
-        for place in range(14, 18):
+        for place in range(WAY_START, WAY_END):
             for bit in range(8):
                 changed = bytearray(original)
                 changed[place] ^= 1 << bit
@@ -463,10 +529,12 @@ def test_a_liars_frames_raise_nothing_and_what_the_engine_says_can_be_read(make:
             if place % 20 == 0:
                 life.engine.on_timers(now)
             for kind, *rest in life.engine.outbox.drain():
-                if kind in (outbox.REQUEST, outbox.REPLY):
-                    CODEC.decode(rest[-1])
-                elif kind == outbox.PUBLISH and rest[0][:1] == b"E":
-                    CODEC.decode_segment(rest[0])
+                if kind in (outbox.REQUEST, outbox.REPLY, outbox.PUBLISH):
+                    said = rest[-1]
+                    if said[:1] == b"E":
+                        CODEC.decode_segment(said)
+                    else:
+                        CODEC.decode(said[topic_length(said) :])
                 elif kind == outbox.DELIVER:  # the user's side looks into the body, and refuses in the same way
                     with suppress(WireError):
                         decode_messages(rest[0].frame, rest[0].header)
@@ -501,3 +569,34 @@ def test_a_leave_without_the_ticket_does_not_take_a_newcomer_out_of_the_line() -
     assert CODEC.decode(frame)[0] == m.LeaveHeard()
     life.engine.on_reply(life.key, next(frame for frame in life.recorded if frame[16:18] == b"\x04\x68" and CAROL.id in frame), NOW)
     assert not life.engine.counters.get("dropped.visit_over")
+
+
+def test_a_digest_or_a_walk_of_a_life_to_come_begins_no_stream() -> None:
+    life = Peer()
+    late = DAVE.epoch + 90_000_000
+    for body in (g.Digest([g.Entry(CAROL.id, late, 5, 0, 0)]), g.Walked([], [g.Position(CAROL.id, late, 5, 5)])):
+        life.reply(life.key, body)
+        assert life.engine.gossip.streams.get(CAROL.id, late) is None
+    assert life.engine.counters.get("dropped.future_epoch") == 2
+
+
+def test_a_neighbour_that_is_ahead_of_a_peers_own_stream_is_not_believed() -> None:
+    life = Peer()
+    life.reply(life.key, g.Digest([g.Entry(ALICE.id, ALICE.epoch, 10**6, 0, 10**6)]))
+    life.engine.on_timers(NOW + 5)
+    asked = [CODEC.decode(frame)[0] for _, _, frame in life.effects(outbox.REQUEST)]
+    assert [body.origin for body in asked if isinstance(body, g.Pull)] == [BOB.id]
+    assert life.engine.counters.get("dropped.ahead_of_origin") == 1
+
+
+def test_what_a_neighbour_says_before_there_is_a_baseline_is_dropped() -> None:
+    engine = PeerEngine(ALICE, [SEED], CLUSTER, PATIENT, Random(1), WALL - NOW)
+    engine.start(NOW)
+    hello = m.Hello(BOB, ALICE.id, NONCE, ["plain"], receipt(BOB, ALICE))
+    engine.on_request(ROUTE, CODEC.encode(hello, 1), "127.0.0.1", NOW)
+    key = next(effect[1] for effect in engine.outbox.drain() if effect[0] == outbox.OPEN and effect[2] == BOB.endpoint)
+    engine.on_gossip(key, segment(BOB, 1, b"it waits"), NOW)
+    for body in (g.Walked([], [g.Position(BOB.id, BOB.epoch, 1, 1)]), g.Digest([g.Entry(BOB.id, BOB.epoch, 1, 0, 0)])):
+        engine.on_reply(key, CODEC.encode(body, 1), NOW)
+    engine.on_timers(NOW + 1)
+    assert engine.counters.get("dropped.digest_before_baseline") == 2 and engine.counters.get("pulls.sent") == 0

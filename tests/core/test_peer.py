@@ -12,6 +12,7 @@ from tests.core.harness import (
     REFUSED,
     START,
     TICKET,
+    WALL,
     Far,
     PeerBench,
     config,
@@ -506,7 +507,7 @@ def test_a_false_death_is_undone_everywhere() -> None:
         mesh.do(place, "start")
     mesh.run(5.0)
     victim, liar = peers[0].engine.me, peers[1]
-    liar.engine.gossip.announce(liar.engine.me, victim, DEAD)
+    liar.engine.gossip.announce(liar.engine.me, victim, DEAD, mesh.now)
     mesh.do(liar, "on_timers")
     mesh.run(1.0)
     assert peers[0].engine.me.revision == 1
@@ -537,7 +538,7 @@ def test_somebody_else_at_a_neighbours_address_means_that_the_neighbour_is_dead(
 
 def test_a_leave_is_told_to_everybody_by_gossip_and_to_neighbours_and_seeds_in_person() -> None:
     bench = linked()
-    bench.call(bench.engine.publish, [("topic", b"x")])
+    bench.call(bench.engine.publish, [("topic", b"x", WALL)])
     bench.forget()
     bench.call(bench.engine.leave)
     last = bench.engine.gossip.number
@@ -654,7 +655,7 @@ def test_a_leave_reaches_everybody_and_nobody_is_reported() -> None:
         mesh.do(place, "start")
     mesh.run(5.0)
     leaver = peers[0]
-    mesh.do(leaver, "publish", [("topic", b"last words")])
+    mesh.do(leaver, "publish", [("topic", b"last words", WALL)])
     mesh.do(leaver, "leave")
     mesh.settle()
     assert leaver.engine.finished

@@ -110,10 +110,10 @@ def test_gossip_beyond_the_rate_of_a_link_is_dropped_counted_and_told_once() -> 
     for number in range(1, 31):
         far.gossip(segment(peer(9), number))
     assert len(bench.deliveries) == 10 and bench.count("limited.messages") == 20
-    other.gossip(segment(peer(9), 30))
+    other.gossip(segment(peer(9), 11))
     assert len(bench.deliveries) == 11, "nobody else pays for it"
     bench.wait(1.0)
-    far.gossip(segment(peer(9), 25))
+    far.gossip(segment(peer(9), 12))
     assert len(bench.deliveries) == 12
     assert bench.events(RemoteLimited) == [RemoteLimited("10.0.0.2:5000", "messages")]
 

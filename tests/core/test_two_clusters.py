@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.core.harness import WALL
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import NoSeed, WrongCluster
@@ -51,11 +52,11 @@ class Cluster:
         """Payloads delivered anywhere in this cluster."""
         codec = Codec(self.hash)
         bodies = [decode_messages(item.frame, codec.decode_segment(item.frame)) for place in self.peers for item in place.delivered]
-        return {message.payload for body in bodies for message in body.messages}
+        return {payload for body in bodies for payload in body.payloads}
 
     def says(self, payload: bytes) -> None:
         for place in self.peers:
-            place.engine.publish([("topic", payload)], self.mesh.now)
+            place.engine.publish([("topic", payload, WALL)], self.mesh.now)
             self.mesh.run(0.0)
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from tests.sim.toys import ToyWorld
 from zmqgossip.core.events import Ready
-from zmqgossip.core.gossip_messages import Messages
-from zmqgossip.core.messages import Message
+from zmqgossip.core.gossip_messages import MARKS_MAX, Messages
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
+from zmqgossip.core.streams import Mark
 from zmqgossip.core.types import FIRST_ID, PeerState
-from zmqgossip.core.wire import Codec, encode_messages
+from zmqgossip.core.wire import SEGMENT_BYTES_MAX, Codec, encode_messages
 from zmqgossip.sim import Violation, World, checkers
 from zmqgossip.sim.ledger import Track
 
@@ -22,8 +22,8 @@ ORIGIN = b"o" * 16
 
 
 def segment(world: World, number: int, payload: bytes = b"", first: int | None = None) -> bytes:
-    body = encode_messages(Messages("10.0.0.1", 7001, first or number, [Message(0.0, "t", payload)]))
-    return Codec(world.cluster).encode_segment(ORIGIN, 1, number, 1, 0, body)
+    body = encode_messages(Messages("10.0.0.1", 7001, [0.0], ["t"], [payload]))
+    return Codec(world.cluster).encode_segment(ORIGIN, 1, number, first or number, 1, 0, body)
 
 
 def publish(world: ToyWorld, name: str, frame: bytes) -> None:
@@ -230,9 +230,22 @@ def test_an_overlay_in_two_parts_is_found(world: World) -> None:
     assert len(problem.split(" | ")[1].split()) == 4
 
 
-def test_a_table_or_a_frame_over_its_limit_is_found(world: World) -> None:
+def test_a_frame_over_its_limit_is_found(world: World) -> None:
     world.network.frame_bytes_max = 10**6
-    assert checkers.over_limits(world) == ["a frame had 1000000 bytes of at most 69696"]
+    assert checkers.over_limits(world) == [f"a frame had 1000000 bytes of at most {SEGMENT_BYTES_MAX}"]
+
+
+def test_streams_over_their_limits_are_found(world: World) -> None:
+    streams, limits = peer(world, "p1").gossip.streams, peer(world, "p1").node.config
+    streams.kept_bytes = limits.kept_bytes_max + 1
+    streams.beyond_bytes = limits.beyond_bytes_max + 1
+    stream = streams.of(ORIGIN, 1)
+    stream.marks = {number: Mark(0, ORIGIN, 0.0, {}) for number in range(1, MARKS_MAX + 2)}
+    assert checkers.over_limits(world) == [
+        "p1 has 67108865 kept bytes of at most 67108864",
+        "p1 has 33554433 bytes beyond gaps of at most 33554432",
+        "p1 has 65 marks of one stream of at most 64",
+    ]
 
 
 def test_check_raises_with_the_seed_all_problems_and_the_trace(world: World) -> None:

@@ -198,7 +198,7 @@ class Gossip:
             self._node.counters.add("dropped.own_id")
             return None
         if self._node.is_in_future(epoch, now):
-            self._node.counters.add("dropped.epoch")
+            self._node.counters.add("dropped.future_epoch")
             return None
         if epoch < self.streams.newest_epoch(origin) or self.streams.lives_count(origin) >= LIVES_MAX:
             self._node.counters.add("dropped.old_epoch")

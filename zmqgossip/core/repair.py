@@ -155,6 +155,7 @@ class Repair:
         upto = max(stream.highest, theirs.contiguous if theirs is not None else 0)
         ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
         if not ranges:
+            want.due = now + self._node.config.pull_after_s
             return
         self._asks(want, link.key)
         want.contiguous, want.due = stream.contiguous, now + self._node.config.pull_timeout_s

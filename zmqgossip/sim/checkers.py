@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 
+from zmqgossip.core.gossip_messages import MARKS_MAX
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import FIRST_ID, Member, PeerId, PeerState
@@ -34,9 +35,7 @@ def wrong_deliveries(world: World) -> list[str]:
 
 
 def disorder(world: World) -> list[str]:
-    """A user gets each origin's messages in order. Only where no two paths differ in speed can an engine without a hold-back
-    keep that, so this one is in no group.
-    """
+    """A user gets each origin's messages in order."""
     found = []
     for body in world.bodies:
         for key, stream in world.ledger.streams.items():
@@ -177,12 +176,15 @@ def over_limits(world: World) -> list[str]:
     """Every table keeps to its limit, and no frame is larger than any receiver takes."""
     found = []
     for observer, peer in _peer_engines(world):
-        config = peer.node.config
+        config, streams = peer.node.config, peer.gossip.streams
         sizes = (
             ("links", len(peer.view), config.neighbours_max),
             ("members", peer.members.living_count, config.members_max),
             ("tombstones", peer.members.tombstones_count, config.tombstones_max),
-            ("streams", len(peer.gossip.streams), config.streams_max),
+            ("streams", len(streams), config.streams_max),
+            ("kept bytes", streams.kept_bytes, config.kept_bytes_max),
+            ("bytes beyond gaps", streams.beyond_bytes, config.beyond_bytes_max),
+            ("marks of one stream", max((len(stream.marks) for stream in streams.all()), default=0), MARKS_MAX),
         )
         found += [f"{observer.label} has {count} {what} of at most {most}" for what, count, most in sizes if count > most]
     for observer, seed in _seed_engines(world):
@@ -193,7 +195,7 @@ def over_limits(world: World) -> list[str]:
     return found
 
 
-SAFETY: tuple[Checker, ...] = (wrong_deliveries, over_limits)
+SAFETY: tuple[Checker, ...] = (wrong_deliveries, disorder, over_limits)
 """Always."""
 LIVENESS: tuple[Checker, ...] = (undelivered, held_dead, wrong_tables, wrong_lists, split_overlay)
 """When faults have stopped and it is quiet again."""
