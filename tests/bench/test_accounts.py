@@ -24,7 +24,7 @@ def test_a_survivor_is_owed_everything() -> None:
     owe(account, [0, 8, 1, 2], list(range(10)), None)
     owe(account, [2, 8, 0, 0], list(range(10)), None)  # the first two never came
     owe(account, None, list(range(5)), None)
-    assert account == Account(expected=25, lost=9, duplicates=1, out_of_order=2)
+    assert account == Account(expected=25, lost=9, duplicates=1, out_of_order=2, pairs=3)
 
 
 @pytest.mark.parametrize(

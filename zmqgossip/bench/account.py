@@ -10,23 +10,25 @@ from dataclasses import dataclass
 from zmqgossip.bench.crew import Child, tell_all
 from zmqgossip.bench.task import Facts
 
-QUIET_S = 2.0
-"""What has not come after so long without any news is lost."""
+QUIET_S = 5.0
+"""What has not come after so long without any news is lost: longer than any repair waits."""
 SETTLE_MAX_S = 60.0
 LOOK_S = 0.2
 
 
 @dataclass(slots=True)
 class Account:
-    """Deliveries: those that were owed, and what became of them."""
+    """Deliveries: those that were owed, and what became of them. `pairs`: of a listener and a maker between whom something is lost."""
 
     expected: int = 0
     lost: int = 0
     duplicates: int = 0
     out_of_order: int = 0
+    pairs: int = 0
 
     def document(self) -> Facts:
-        return {"expected": self.expected, "lost": self.lost, "duplicates": self.duplicates, "out_of_order": self.out_of_order}
+        odd = {"duplicates": self.duplicates, "out_of_order": self.out_of_order}
+        return {"expected": self.expected, "lost": self.lost, "pairs_that_lost": self.pairs, **odd}
 
 
 def listeners(
@@ -54,7 +56,9 @@ def owe(account: Account, heard: Sequence[int] | None, made_ns: Sequence[int], r
     first, received, duplicates, disordered = heard or (owed_from, 0, 0, 0)
     start = owed_from if ready_ns is None else min(first, owed_from)
     account.expected += len(made_ns) - start
-    account.lost += len(made_ns) - start - received
+    lost = len(made_ns) - start - received
+    account.lost += lost
+    account.pairs += lost > 0
     account.duplicates += duplicates
     account.out_of_order += disordered
 

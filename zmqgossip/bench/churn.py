@@ -7,12 +7,13 @@ not choose, and from there on lacks nothing; that point lies before what is made
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from zmqgossip.bench import networks
 from zmqgossip.bench.account import listeners
 from zmqgossip.bench.board import STOP
-from zmqgossip.bench.crew import Child, Crew
+from zmqgossip.bench.crew import Child, Crew, tell_all
 from zmqgossip.bench.figures import rounded
 from zmqgossip.bench.networks import Links
 from zmqgossip.bench.redundancy import RATE
@@ -119,4 +120,10 @@ def document(crew: Crew, task: Task, turnover: Turnover, links: Links) -> Facts:
         "survivors": listeners(survivors, survivors).document(),
         "joiners_at_survivors": listeners(survivors, joiners).document(),
         "survivors_at_joiners": listeners(joiners, survivors, turnover.ready_ns).document(),
+        "named_lost": named_lost([child for _, child in (*survivors, *joiners)]),
     }
+
+
+def named_lost(children: Sequence[Child]) -> int:
+    """How many messages those who live have named as lost, with those of the killed."""
+    return sum(last - first + 1 for one in tell_all(children, "named") for first, last in one["lost"])

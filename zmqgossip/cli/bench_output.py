@@ -29,6 +29,7 @@ def heading(document: dict[str, Any]) -> str:
     parts += [f"{document['degree']:g} links a peer"] if document.get("degree") is not None else []
     parts += [f"{document['seconds']:g} s"] if "seconds" in document else []
     parts += [f"{document['killed']} killed and {document['joined']} joined"] if "killed" in document else []
+    parts += [f"{document['named_lost']} named as lost"] if "named_lost" in document else []
     return ", ".join(parts)
 
 
