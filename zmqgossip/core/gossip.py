@@ -277,7 +277,7 @@ class Gossip:
             stream = self._heard_of(me, entry.origin, entry.epoch, entry.contiguous, now)
             if stream is not None:
                 self._on_entry(link, stream, entry, now)
-        self.patience.heard(link)
+        self.patience.heard(link, now)
         self._go_on(me, now)
 
     def _on_entry(self, link: Link, stream: Stream, entry: Entry, now: float) -> None:
@@ -320,8 +320,13 @@ class Gossip:
         """The end of what a neighbour gave."""
         self._jump(self.repair.came(link, body, exchange, now), now)
         stream = self.streams.get(body.origin, body.epoch)
-        if stream is not None and not stream.highest and not self.repair.lacks(stream):
-            self.streams.drop(stream)  # somebody spoke of it, and nobody has any of it
+        if stream is not None:
+            self._drop_if_empty(stream)
+
+    def _drop_if_empty(self, stream: Stream) -> None:
+        """Somebody spoke of a stream, and nobody here has any of it."""
+        if not stream.highest and stream is not self.publisher.stream and not self.repair.lacks(stream):
+            self.streams.drop(stream)
 
     def pull_due(self, me: PeerRecord, now: float) -> None:
         self._jump(self.repair.due(now), now)
@@ -346,6 +351,8 @@ class Gossip:
     def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
         """Nobody waits for a link that is gone, and what it pushed comes from another."""
         self.marks.link_lost(link, now)
+        for stream in self.streams.all():
+            self._drop_if_empty(stream)
         self.repair.link_lost(link, now)
         self.walks.link_lost(link)
         for neighbour, bucket in self.trees.link_lost(link, now):

@@ -210,7 +210,8 @@ class Repair:
 
     def _hopeless(self, stream: Stream, now: float) -> int:
         """What is next where nobody has what is missing, and its origin is gone that could give it; 0: not so."""
-        if not stream.beyond or now - stream.changed_at < HOPELESS_S or self._lives(stream.origin):
+        wait_s = 0.0 if stream.jumped_at == stream.changed_at else HOPELESS_S  # the next gap of many: it is as old as the first
+        if not stream.beyond or now - stream.changed_at < wait_s or self._lives(stream.origin):
             return 0
         ahead = any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
         return 0 if ahead else min(stream.beyond)
