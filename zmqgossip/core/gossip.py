@@ -20,7 +20,7 @@ from zmqgossip.core.outbox import Segment
 from zmqgossip.core.patience import Patience
 from zmqgossip.core.publisher import Living, Publication, Publisher
 from zmqgossip.core.repair import Repair, is_needed
-from zmqgossip.core.streams import Stream, Streams, Theirs
+from zmqgossip.core.streams import NUMBER_MAX, Stream, Streams, Theirs
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, View
@@ -71,6 +71,7 @@ class Gossip:
     def _forget(self, stream: Stream) -> None:
         self.digests.forget(stream)
         self.repair.forget(stream)
+        self.trees.forget(stream)
 
     @property
     def number(self) -> int:
@@ -193,7 +194,7 @@ class Gossip:
     def _heard_of(self, me: PeerRecord, origin: PeerId, epoch: int, contiguous: int, now: float) -> Stream | None:
         """The stream that a neighbour speaks of, made if that tells anything new. The word of one neighbour makes no stream of nothing."""
         stream = self.streams.get(origin, epoch)
-        if stream is None and contiguous > self.streams.past(origin, epoch):
+        if stream is None and self.streams.past(origin, epoch) < contiguous < NUMBER_MAX:
             stream = self._new_stream(me, origin, epoch, now)
         return stream
 

@@ -85,6 +85,12 @@ class Trees:
             bucket.pruned_at = now
             self._prune(link, number)
 
+    def forget(self, stream: Stream) -> None:
+        """The stream is none of those any more that are known here."""
+        bucket = self._buckets.get(stream.bucket)
+        if bucket is not None:
+            bucket.ways.pop(stream.key, None)
+
     def _may_prune(self, link: Link, number: int, now: float) -> bool:
         ways = self._active_ways(number, now)
         if not ways:
