@@ -102,7 +102,7 @@ def test_two_origins_in_one_bucket_are_heard_by_all_and_nothing_is_pulled_after_
     world = World(seed=parents, config=replace(LAN, parents=parents), seeds=2)
     add_peer_in_bucket(world, "a", 7)
     add_peer_in_bucket(world, "b", 7)
-    world.add_peers(12)
+    world.add_peers(8)
     world.run_until(world.all_ready, 20)
 
     def publish(times: int) -> None:
