@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.core.harness import CODEC, EPOCH, Far, PeerBench, config, notice_segment, peer, segment, spoiled, steady
-from tests.core.streaming import ORIGIN, begun, entries, entry, gives, marked, numbers, own, pulls, says, stream_of, synced
+from tests.core.streaming import ORIGIN, begun, entries, entry, flush_segment, gives, marked, numbers, own, pulls, says, stream_of, synced
 from zmqgossip.core.events import MessagesLost
-from zmqgossip.core.gossip_messages import Digest, Position, Walked
+from zmqgossip.core.gossip_messages import Ask, Digest, Entry, FlushReport, Position, Pull, Pulled, Synced, Walk, Walked
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.streams import Streams
 from zmqgossip.core.wire import FLAG_MEMBERSHIP
@@ -102,6 +102,41 @@ def test_an_epoch_in_the_future_is_refused_wherever_it_comes_from() -> None:
     far.gossip(segment(liar, 1))
     assert bench.count("refused.epoch") == 1
     assert bench.engine.gossip.streams.get(liar.id, liar.epoch) is None
+
+
+HUGE = (1 << 64) - 1
+
+
+def test_the_largest_numbers_of_all_break_nothing() -> None:
+    late = PeerBench(4)
+    late.join(peer(2))
+    far = Far(late, peer(2))
+    far.hello()
+    far.links_up()
+    far.gives_baseline(Position(peer(50).id, EPOCH, HUGE, HUGE), Position(ORIGIN.id, EPOCH, HUGE - 1, HUGE - 1))
+    far.asks(Synced(far.link.mine, HUGE))
+    far.gossip(flush_segment(peer(60), 1))
+    reports = [FlushReport(1, late.engine.me.id, HUGE, HUGE, [])]
+    says(far, Entry(peer(60).id, EPOCH, HUGE, HUGE, HUGE, [(HUGE, bytes(16))], reports), entry(ORIGIN, HUGE), entry(peer(61), HUGE))
+    far.reply(Walked([], [Position(peer(62).id, EPOCH, HUGE, HUGE), Position(peer(60).id, EPOCH, HUGE, HUGE)]))
+    for _ in range(40):
+        late.wait(0.1)
+        for key, body, exchange in pulls(late)[-3:]:
+            late.reply(key, Pulled(body.origin, body.epoch, HUGE, HUGE, HUGE), exchange)
+        for one in (peer(50), ORIGIN, peer(60), peer(61), peer(62)):
+            far.asks(Pull(far.link.mine, one.id, EPOCH, [(1, HUGE)]))
+            far.asks(Ask(far.link.mine, [(one.id, EPOCH)]))
+        far.asks(Walk(far.link.mine, [61, 62, 77]))
+    assert all(stream.contiguous < 1 << 63 for stream in late.engine.gossip.streams.all())
+
+
+def test_ways_of_made_up_origins_are_forgotten_with_their_streams() -> None:
+    bench = PeerBench(knobs=config(streams_max=20))
+    bench.join()
+    far = synced(bench, 2)
+    for number in range(1, 500):
+        far.gossip(segment(peer(number * 256 + 7), 1))
+    assert sum(len(bucket.ways) for bucket in bench.engine.gossip.trees._buckets.values()) <= 20
 
 
 # -- lives ----------------------------------------------------------------------------------------------------------------

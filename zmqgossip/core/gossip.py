@@ -20,7 +20,7 @@ from zmqgossip.core.outbox import Segment
 from zmqgossip.core.patience import Patience
 from zmqgossip.core.publisher import Living, Publication, Publisher
 from zmqgossip.core.repair import Repair, is_needed
-from zmqgossip.core.streams import Stream, Streams, Theirs
+from zmqgossip.core.streams import NUMBER_MAX, Stream, Streams, Theirs
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, View
@@ -72,6 +72,7 @@ class Gossip:
     def _forget(self, stream: Stream) -> None:
         self.digests.forget(stream)
         self.repair.forget(stream)
+        self.trees.forget(stream)
 
     @property
     def number(self) -> int:
@@ -208,7 +209,7 @@ class Gossip:
     def _heard_of(self, me: PeerRecord, origin: PeerId, epoch: int, contiguous: int, now: float) -> Stream | None:
         """The stream that a neighbour speaks of, made if that tells anything new. The word of one neighbour makes no stream of nothing."""
         stream = self.streams.get(origin, epoch)
-        if stream is None and contiguous > self.streams.past(origin, epoch):
+        if stream is None and self.streams.past(origin, epoch) < contiguous < NUMBER_MAX:
             stream = self._new_stream(me, origin, epoch, now)
         return stream
 
@@ -292,7 +293,7 @@ class Gossip:
             stream = self._heard_of(me, entry.origin, entry.epoch, entry.contiguous, now)
             if stream is not None:
                 self._on_entry(link, stream, entry, now)
-        self.patience.heard(link)
+        self.patience.heard(link, now)
         self._go_on(me, now)
 
     def _on_entry(self, link: Link, stream: Stream, entry: Entry, now: float) -> None:
@@ -335,8 +336,13 @@ class Gossip:
         """The end of what a neighbour gave."""
         self._jump(self.repair.came(link, body, exchange, now), now)
         stream = self.streams.get(body.origin, body.epoch)
-        if stream is not None and not stream.highest and not self.repair.lacks(stream):
-            self.streams.drop(stream)  # somebody spoke of it, and nobody has any of it
+        if stream is not None:
+            self._drop_if_empty(stream)
+
+    def _drop_if_empty(self, stream: Stream) -> None:
+        """Somebody spoke of a stream, and nobody here has any of it."""
+        if not stream.highest and stream is not self.publisher.stream and not self.repair.lacks(stream):
+            self.streams.drop(stream)
 
     def pull_due(self, me: PeerRecord, now: float) -> None:
         self._jump(self.repair.due(now), now)
@@ -361,6 +367,8 @@ class Gossip:
     def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
         """Nobody waits for a link that is gone, and what it pushed comes from another."""
         self.marks.link_lost(link, now)
+        for stream in self.streams.all():
+            self._drop_if_empty(stream)
         self.repair.link_lost(link, now)
         self.walks.link_lost(link)
         for neighbour, bucket in self.trees.link_lost(link, now):

@@ -151,7 +151,7 @@ class Marks:
             count, total = count - 1, total - self._own_hash
             slow[self._me] = None
         named = list(slow)[-SLOW_NAMED_MAX:]
-        stream.flushes[number] = FlushReport(number, mark.parent_id, count, total % U64, named)
+        stream.flushes[number] = FlushReport(number, mark.parent_id, count % U64, total % U64, named)
         if len(stream.flushes) > FLUSHES_KEPT:
             del stream.flushes[next(iter(stream.flushes))]
 

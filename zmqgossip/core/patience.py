@@ -18,6 +18,8 @@ from zmqgossip.core.view import Link, View
 PATIENCE_DUE = "patience due"
 LOOK_S = 0.1
 ASK_AGAIN_MAX_S = 1.0
+AGAIN_S = 1.0
+"""So long who was found slow stays so: it must not be told of ten times a second."""
 MEMORY = 4
 """Times `slow_after_s`: a neighbour that creeps is as slow as one that stands still."""
 
@@ -85,8 +87,7 @@ class Patience:
         return theirs is not None and theirs.contiguous < number
 
     def _slow(self, link: Link, now: float) -> None:
-        link.slow = True
-        link.waited.clear()
+        link.slow, link.slow_at = True, now
         self._node.counters.add("neighbours.slow")
         self._node.outbox.event(NeighbourSlow(link.peer))
         self._marks.let_go(link, now)
@@ -94,9 +95,12 @@ class Patience:
     def answered(self, link: Link) -> None:
         link.asked_at = None
 
-    def heard(self, link: Link) -> None:
-        """A slow neighbour is waited for again when all that is unsettled is within half a window there."""
-        if not link.slow:
+    def heard(self, link: Link, now: float) -> None:
+        """A slow neighbour is waited for again when all that is unsettled is within half a window there.
+
+        What it cost before is not forgotten: one that creeps right behind the others is slow again after its first delay.
+        """
+        if not link.slow or now - link.slow_at < AGAIN_S:
             return
         near = self._node.config.pipe_segments // 4
         for stream in self._streams.all():

@@ -46,7 +46,7 @@ class _Want:
 class Repair:
     """One peer's pulls, and its answers to those of others."""
 
-    __slots__ = ("_asked", "_lives", "_node", "_streams", "_trees", "_view", "_wants")
+    __slots__ = ("_asked", "_line", "_lives", "_node", "_streams", "_trees", "_view", "_wants")
 
     def __init__(self, node: Node, view: View, streams: Streams, trees: Trees, lives: Callable[[PeerId], bool]) -> None:
         self._lives = lives
@@ -56,6 +56,7 @@ class Repair:
         self._trees = trees
         self._wants: dict[StreamKey, _Want] = {}
         self._asked: dict[int, int] = {}  # by key of the link: pulls that are under way
+        self._line: dict[StreamKey, None] = {}  # streams that found everybody busy
 
     # -- when to ask ------------------------------------------------------------------------------------------------------
 
@@ -78,6 +79,7 @@ class Repair:
 
     def forget(self, stream: Stream) -> None:
         want = self._wants.pop(stream.key, None)
+        self._line.pop(stream.key, None)
         if want is not None:
             self._asks(want, 0)
 
@@ -130,6 +132,9 @@ class Repair:
         free = [link for link in holders if self._asked.get(link.key, 0) < IN_FLIGHT_MAX]
         if free:
             self._ask(want, min(free, key=lambda link: (link.slow, self._asked.get(link.key, 0))), now)
+        elif holders:  # all are busy: whoever is free next takes the first in the line
+            self._line[stream.key] = None
+            want.due = now + config.pull_timeout_s
         if holders:
             return 0
         if want.silent:  # everybody was passed over once, and is asked again after a while
@@ -183,12 +188,22 @@ class Repair:
             stream.gone.clear()
         self._asks(want, 0)
         want.due, want.contiguous = now, stream.contiguous
-        if not self.lacks(stream):
-            self.forget(stream)
+        jumps = self._look_at(want, now)
+        if self._line:
+            key = next(iter(self._line))
+            del self._line[key]
+            if not self._wants[key].asked:
+                jumps += self._look_at(self._wants[key], now)
+        return jumps
+
+    def _look_at(self, want: _Want, now: float) -> list[tuple[Stream, int]]:
+        """One stream at once, and not when it is due."""
+        if not self.lacks(want.stream):
+            self.forget(want.stream)
             return []
         target = self._look_again(want, now)
         self._arm(want.due)
-        return [(stream, target)] if target else []
+        return [(want.stream, target)] if target else []
 
     @staticmethod
     def _believe(stream: Stream, link: Link, contiguous: int) -> None:
@@ -211,7 +226,8 @@ class Repair:
 
     def _hopeless(self, stream: Stream, now: float) -> int:
         """What is next where nobody has what is missing, and its origin is gone that could give it; 0: not so."""
-        if not stream.beyond or now - stream.changed_at < HOPELESS_S or self._lives(stream.origin):
+        wait_s = 0.0 if stream.jumped_at == stream.changed_at else HOPELESS_S  # the next gap of many: it is as old as the first
+        if not stream.beyond or now - stream.changed_at < wait_s or self._lives(stream.origin):
             return 0
         ahead = any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
         return 0 if ahead else min(stream.beyond)

@@ -23,6 +23,8 @@ from zmqgossip.core.wire import bucket_of, position_hash
 
 StreamKey = tuple[PeerId, int]
 """Origin and epoch: a process that starts again begins a new stream."""
+NUMBER_MAX = 1 << 63
+"""No stream gets so far in the life of the universe, and what is added to such a number still fits a field."""
 _NEVER = -1e9
 
 
@@ -200,7 +202,7 @@ class Streams:
     def begin(self, positions: Sequence[Position]) -> None:
         """Streams start behind their positions, all others, those to come too, at 0."""
         self.begun = True
-        listed = {(one.origin, one.epoch): one for one in positions}
+        listed = {(one.origin, one.epoch): one for one in positions if 0 < one.contiguous < NUMBER_MAX}
         room = self._streams_max - len(self._streams)
         unknown = [key for key in listed if key not in self._streams]
         for origin, epoch in unknown[len(unknown) - min(room, len(unknown)) :]:  # the last ones, which were active last
@@ -282,8 +284,8 @@ class Streams:
         return 0 if stream is None else stream.highest
 
     def positions(self) -> list[Position]:
-        """How far each stream is here."""
-        return [stream.position for stream in self._streams.values()]
+        """How far each stream is here that has begun at all."""
+        return [stream.position for stream in self._streams.values() if stream.contiguous]
 
     def in_bucket(self, bucket: int) -> list[Stream]:
         return list(self._buckets.get(bucket, {}).values())
@@ -325,7 +327,7 @@ class Streams:
 
     def jump(self, stream: Stream, number: int) -> list[Segment]:
         """What is below `number` is given up; what is in order by that. Never backwards."""
-        if number <= stream.contiguous:
+        if not stream.contiguous < number < NUMBER_MAX:
             return []
         self.release(stream, stream.contiguous + 1)
         for skipped in [one for one in stream.beyond if one < number]:

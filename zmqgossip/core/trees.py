@@ -85,6 +85,12 @@ class Trees:
             bucket.pruned_at = now
             self._prune(link, number)
 
+    def forget(self, stream: Stream) -> None:
+        """The stream is none of those any more that are known here."""
+        bucket = self._buckets.get(stream.bucket)
+        if bucket is not None:
+            bucket.ways.pop(stream.key, None)
+
     def _may_prune(self, link: Link, number: int, now: float) -> bool:
         ways = self._active_ways(number, now)
         if not ways:
@@ -94,12 +100,18 @@ class Trees:
         eager = sum(number not in other.lazy for other in self._view.up())
         return eager - 1 >= max(self._parents_wanted(number, now), len(ways))
 
+    def _is_active(self, number: int, now: float) -> bool:
+        """Whether an origin of that bucket sent lately, be its way lost or not."""
+        ways = self._bucket(number).ways
+        for stale in [origin for origin, (_, at) in ways.items() if now - at >= ACTIVE_S]:
+            del ways[stale]
+        return bool(ways)
+
     def _active_ways(self, number: int, now: float) -> dict[int, None]:
         """Keys of the links that are the way of an origin that sent lately."""
-        bucket = self._bucket(number)
-        for stale in [origin for origin, (_, at) in bucket.ways.items() if now - at >= ACTIVE_S]:
-            del bucket.ways[stale]
-        return {key: None for key, _ in bucket.ways.values() if key}
+        if not self._is_active(number, now):
+            return {}
+        return {key: None for key, _ in self._bucket(number).ways.values() if key}
 
     def _parents_wanted(self, number: int, now: float) -> int:
         """One where so much travels that a second copy costs more than a rare pull."""
@@ -142,7 +154,7 @@ class Trees:
         link.lazy = {
             number: None
             for number in self._buckets
-            if self._active_ways(number, now) and self._eager_count(number, link) >= self._parents_wanted(number, now)
+            if self._is_active(number, now) and self._eager_count(number, link) >= self._parents_wanted(number, now)
         }
         return list(cover(link.lazy))
 
@@ -159,7 +171,7 @@ class Trees:
                 continue
             for key in [key for key, (way, _) in bucket.ways.items() if way == gone.key]:
                 bucket.ways[key] = (0, bucket.ways[key][1])
-            if not self._active_ways(number, now):
+            if not self._is_active(number, now):
                 continue
             short = self._parents_wanted(number, now) - self._eager_count(number, gone)
             lazy = [link for link in self._view.synced() if number in link.lazy and link is not gone]

@@ -1,0 +1,101 @@
+"""Patience: who is waited for is asked, who takes too long is slow, by the sum of its delays, and taken back when it has caught up."""
+
+from __future__ import annotations
+
+from tests.core.harness import PeerBench, segment
+from tests.core.streaming import ORIGIN, answers, asked, begun, entry, marked, own, publish, says
+from zmqgossip.core.events import NeighbourCaughtUp, NeighbourSlow
+
+
+def slow_at(bench: PeerBench) -> int:
+    return len(bench.events(NeighbourSlow))
+
+
+def test_who_is_waited_for_is_asked_after_100_ms_and_again_less_and_less_often() -> None:
+    bench, (parent, child) = begun(2, 3)
+    parent.gossip(marked(ORIGIN, 1))
+    bench.wait(0.05)
+    assert asked(bench) == []
+    bench.wait(0.1)
+    assert [key for key, _ in asked(bench)] == [child.key]
+    bench.wait(2.0)
+    assert 3 <= len(asked(bench)) <= 8
+
+
+def test_a_silent_neighbour_is_slow_after_five_seconds_and_the_mark_is_done() -> None:
+    bench, (parent, _) = begun(2, 3)
+    parent.gossip(marked(ORIGIN, 1))
+    bench.wait(4.8)
+    assert slow_at(bench) == 0
+    bench.wait(0.6)
+    assert slow_at(bench) == 1
+    stream = bench.engine.gossip.streams.get(ORIGIN.id, ORIGIN.epoch)
+    assert stream is not None and stream.done == 1
+
+
+def test_a_neighbour_that_has_the_mark_and_answers_is_not_slow_for_what_its_children_lack() -> None:
+    bench, (parent, child) = begun(2, 3)
+    parent.gossip(marked(ORIGIN, 1))
+    for _ in range(200):
+        bench.wait(0.1)
+        answers(child, entry(ORIGIN, 1, marks=[(1, bench.engine.me.id)]))
+    assert slow_at(bench) == 0
+
+
+def test_a_neighbour_that_creeps_is_slow_by_the_sum_of_its_delays_progress_or_not() -> None:
+    bench, (parent, child) = begun(2, 3)
+    waited_s = 0.0
+    for number in range(1, 150):
+        parent.gossip(marked(ORIGIN, number))
+        for _ in range(4):
+            waited_s += 0.0 if child.link.slow else 0.1
+            bench.wait(0.1)
+            answers(child, entry(ORIGIN, number - 1, done=number - 1))
+        answers(child, entry(ORIGIN, number, done=number))
+    assert slow_at(bench) >= 1
+    assert waited_s < 30.0  # of 60 seconds: five of each twenty, and what is not yet counted as waiting
+
+
+def test_a_neighbour_that_is_seldom_late_is_not_slow() -> None:
+    bench, (parent, child) = begun(2, 3)
+    for number in range(1, 40):
+        parent.gossip(marked(ORIGIN, number))
+        bench.wait(0.2)
+        answers(child, entry(ORIGIN, number, done=number))
+        bench.wait(1.5)
+    assert slow_at(bench) == 0
+
+
+def test_a_node_that_was_away_itself_calls_nobody_slow() -> None:
+    bench, (parent, _) = begun(2, 3)
+    parent.gossip(marked(ORIGIN, 1))
+    bench.wait(0.15)
+    bench.sleep(30.0)
+    assert slow_at(bench) == 0
+
+
+def test_a_slow_neighbour_is_waited_for_again_when_it_is_within_half_a_window() -> None:
+    bench, (parent, child) = begun(2, 3)
+    for number in range(1, 200):
+        parent.gossip(segment(ORIGIN, number))
+    parent.gossip(marked(ORIGIN, 200))
+    says(child, entry(ORIGIN, 10))
+    for _ in range(60):
+        bench.wait(0.1)
+        answers(child, entry(ORIGIN, 10))
+    assert child.link.slow
+    says(child, entry(ORIGIN, 100))
+    assert child.link.slow
+    bench.wait(1.0)
+    says(child, entry(ORIGIN, 100))
+    assert child.link.slow
+    says(child, entry(ORIGIN, 130))
+    assert not child.link.slow and len(bench.events(NeighbourCaughtUp)) == 1
+
+
+def test_nothing_is_looked_at_when_there_are_no_marks() -> None:
+    bench, (far,) = begun(2)
+    publish(bench, b"x")
+    says(far, entry(bench.engine.me, own(bench).highest, done=0))
+    bench.wait(0.5)
+    assert bench.engine.node.timers.when(("patience due", 0)) is None

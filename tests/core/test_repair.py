@@ -1,0 +1,204 @@
+"""Repair: who lacks something asks one that has it, and gives up by name what nobody keeps."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tests.core.harness import CODEC, WALL, Far, PeerBench, config, peer, segment
+from tests.core.streaming import ORIGIN, begun, entry, gives, numbers, own, publish, pulls, says, stream_of, synced
+from zmqgossip.core import outbox
+from zmqgossip.core.events import MessagesLost
+from zmqgossip.core.gossip_messages import Pull, Pulled
+from zmqgossip.core.types import PeerState
+
+
+def lost(bench: PeerBench) -> list[tuple[int, int]]:
+    return [(event.first, event.last) for event in bench.events(MessagesLost)]
+
+
+def asked(bench: PeerBench) -> list[tuple[int, list[tuple[int, int]]]]:
+    return [(key, body.ranges) for key, body, _ in pulls(bench)]
+
+
+# -- asking ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_is_asked_for_exactly_after_a_moment_without_movement() -> None:
+    bench, (far,) = begun(2)
+    for number in (1, 3, 6):
+        far.gossip(segment(ORIGIN, number))
+    bench.wait(0.04)
+    assert asked(bench) == []
+    bench.wait(0.02)
+    assert asked(bench) == [(far.key, [(2, 2), (4, 5)])]
+    gives(far, ORIGIN, [2, 4, 5], contiguous=6)
+    assert numbers(bench) == [1, 2, 3, 4, 5, 6]
+    bench.wait(5.0)
+    assert len(asked(bench)) == 1
+
+
+def test_a_gap_that_closes_by_itself_is_not_asked_for() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(ORIGIN, 2))
+    bench.wait(0.03)
+    far.gossip(segment(ORIGIN, 1))
+    bench.wait(2.0)
+    assert asked(bench) == [] and numbers(bench) == [1, 2]
+
+
+def test_the_last_segment_of_a_burst_is_missed_by_a_digest_and_so_is_the_first_of_a_stream() -> None:
+    for there in (4, 1):
+        bench, (far,) = begun(2)
+        for number in range(1, there):
+            far.gossip(segment(ORIGIN, number))
+        says(far, entry(ORIGIN, there))
+        bench.wait(0.06)
+        assert asked(bench) == [(far.key, [(there, there)])]
+        gives(far, ORIGIN, [there])
+        assert numbers(bench)[-1] == there
+
+
+def test_who_does_not_answer_is_passed_over_for_the_next() -> None:
+    bench, (far, other) = begun(2, 3)
+    says(far, entry(ORIGIN, 1))
+    says(other, entry(ORIGIN, 1))
+    bench.wait(2.5)
+    assert [key for key, _ in asked(bench)][:2] == [far.key, other.key]
+
+
+def test_who_is_asked_and_goes_is_replaced_at_once() -> None:
+    bench, (far, other) = begun(2, 3)
+    says(far, entry(ORIGIN, 1))
+    says(other, entry(ORIGIN, 1))
+    bench.wait(0.06)
+    far.crashes()
+    bench.wait(0.01)
+    assert [key for key, _ in asked(bench)][-1] == other.key and len(asked(bench)) == 2
+
+
+def test_a_neighbour_that_never_serves_what_it_claims_is_not_asked_at_the_speed_of_the_wire() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(ORIGIN, 1))
+    for _ in range(40):
+        says(far, entry(ORIGIN, 9))
+        bench.wait(0.1)
+        open_pulls = pulls(bench)
+        if open_pulls:
+            bench.reply(far.key, Pulled(ORIGIN.id, ORIGIN.epoch, 1, 9, 9), open_pulls[-1][2])
+    assert 2 <= len(asked(bench)) <= 8
+
+
+def test_many_streams_behind_are_asked_for_a_few_at_a_time() -> None:
+    bench, (far,) = begun(2)
+    origins = [peer(number) for number in range(100, 300)]
+    says(far, *[entry(origin, 1) for origin in origins])
+    bench.wait(0.06)
+    assert len(asked(bench)) == 32
+    for origin in origins:
+        while all(body.origin != origin.id for _, body, _ in pulls(bench)):
+            bench.wait(0.05)
+        exchange = next(number for _, body, number in pulls(bench) if body.origin == origin.id)
+        bench.call(bench.engine.on_reply, far.key, segment(origin, 1))
+        bench.reply(far.key, Pulled(origin.id, origin.epoch, 1, 1, 1), exchange)
+    assert all(numbers(bench, origin) == [1] for origin in origins)
+
+
+# -- giving up ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_gone_at_two_neighbours_is_jumped_over_and_named_in_one_event() -> None:
+    bench, (far, other) = begun(2, 3)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 9))
+    says(other, entry(ORIGIN, 9))
+    bench.wait(0.06)
+    gives(far, ORIGIN, [], oldest=5, contiguous=9)
+    assert lost(bench) == []
+    gives(other, ORIGIN, [], oldest=7, contiguous=9)
+    assert stream_of(bench).contiguous == 6
+    bench.wait(0.15)
+    assert len(pulls(bench)) == 3
+    gives([far, other][pulls(bench)[-1][0] == other.key], ORIGIN, [7, 8, 9])
+    assert numbers(bench) == [1, 7, 8, 9] and lost(bench) == [(2, 6)]
+
+
+def test_the_only_neighbour_left_after_gone_is_believed_after_a_second() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 9))
+    bench.wait(0.06)
+    gives(far, ORIGIN, [], oldest=5, contiguous=9)
+    bench.wait(0.8)
+    assert stream_of(bench).contiguous == 1
+    bench.wait(0.3)
+    assert stream_of(bench).contiguous == 4
+    gives(far, ORIGIN, [5, 6, 7, 8, 9])
+    assert numbers(bench) == [1, 5, 6, 7, 8, 9] and lost(bench) == [(2, 4)]
+
+
+def test_where_nothing_is_kept_any_more_all_is_named_at_once() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 9))
+    bench.wait(0.06)
+    gives(far, ORIGIN, [], oldest=10, contiguous=9, messages=9)
+    bench.wait(1.2)
+    assert lost(bench) == [(2, 9)] and stream_of(bench).contiguous == 9
+    far.gossip(segment(ORIGIN, 10))
+    assert numbers(bench) == [1, 10]
+
+
+def test_gone_is_forgotten_when_the_stream_moves_by_itself() -> None:
+    bench, (far, other) = begun(2, 3)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 9))
+    bench.wait(0.06)
+    gives(far, ORIGIN, [], oldest=3, contiguous=9)
+    for number in range(2, 7):
+        other.gossip(segment(ORIGIN, number))
+    bench.wait(3.0)
+    assert stream_of(bench).contiguous == 6 and lost(bench) == [] and numbers(bench) == [1, 2, 3, 4, 5, 6]
+
+
+def test_gaps_that_nobody_can_fill_are_named_when_their_origin_is_gone_and_kept_while_it_lives() -> None:
+    bench, (far,) = begun(2)
+    bench.engine.members.learn(replace(ORIGIN, ready=True), PeerState.ALIVE, WALL)
+    for number in (1, 3, 5):
+        far.gossip(segment(ORIGIN, number))
+    says(far, entry(ORIGIN, 1))
+    bench.wait(9.0)
+    assert lost(bench) == []
+    bench.engine.members.learn(ORIGIN, PeerState.DEAD, WALL)
+    bench.wait(0.2)
+    assert lost(bench) == [(2, 2), (4, 4)] and numbers(bench) == [1, 3, 5]
+
+
+# -- answering ------------------------------------------------------------------------------------------------------------
+
+
+def answer(bench: PeerBench, far: Far, *ranges: tuple[int, int], origin: bytes = b"") -> tuple[list[int], Pulled]:
+    bench.forget()
+    far.asks(Pull(far.link.mine, origin or bench.engine.me.id, bench.engine.me.epoch, list(ranges)))
+    frames = [frame for _, frame in bench.of(outbox.REPLY)]
+    end, _ = CODEC.decode(frames[-1])
+    assert isinstance(end, Pulled)
+    return [CODEC.decode_segment(frame).number for frame in frames[:-1]], end
+
+
+def test_a_pull_is_answered_with_what_is_here_so_much_at_a_time() -> None:
+    bench = PeerBench(knobs=config(pull_bytes_max=1500))
+    bench.join()
+    far = synced(bench, 2)
+    for _ in range(6):
+        publish(bench, bytes(500))
+    last = own(bench).highest
+    found, end = answer(bench, far, (1, 1_000_000_000_000))
+    assert found == [1, 2, 3] and (end.oldest, end.contiguous) == (1, last)
+    assert answer(bench, far, (last, last))[0] == [last]
+    assert answer(bench, far, (last + 1, 1 << 60))[0] == []
+
+
+def test_a_pull_of_an_unknown_stream_is_answered_with_nothing() -> None:
+    bench, (far,) = begun(2)
+    found, end = answer(bench, far, (1, 5), origin=bytes(16))
+    assert found == [] and (end.oldest, end.contiguous, end.messages) == (0, 0, 0)

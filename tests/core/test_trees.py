@@ -1,0 +1,159 @@
+"""Trees: who brings only copies is asked no more, who is lost or nearer is replaced or taken."""
+
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+
+from tests.core.harness import CODEC, Far, PeerBench, config, peer, segment, steady
+from tests.core.streaming import ORIGIN, answers, asked, begun, entry, gives, publish, says, synced
+from zmqgossip.core import outbox
+from zmqgossip.core.trees import cover
+from zmqgossip.core.wire import bucket_of, bucket_topic, propagated
+
+BUCKET = bucket_of(ORIGIN.id)
+MATE = peer(256 + 77)
+"""Another origin of the same bucket."""
+
+
+def lazy(far: Far, origin_bucket: int = BUCKET) -> bool:
+    return origin_bucket in far.link.lazy
+
+
+def all_bring(bench: PeerBench, fars: list[Far], first: int, last: int, gap_s: float = 0.25) -> None:
+    """Each segment comes from everybody that is asked, in this order."""
+    for number in range(first, last + 1):
+        for far in fars:
+            if not lazy(far):
+                far.gossip(propagated(segment(ORIGIN, number)))
+        bench.wait(gap_s)
+
+
+def topic_changes(bench: PeerBench) -> list[tuple[int, tuple[bytes, ...], tuple[bytes, ...]]]:
+    return [(key, add, remove) for key, add, remove in bench.of(outbox.TOPICS)]
+
+
+@steady
+@given(st.sets(st.integers(0, 255)))
+def test_topics_take_every_bucket_but_those(out: set[int]) -> None:
+    topics = tuple(cover(sorted(out)))
+    assert {number for number in range(256) if not bucket_topic(number).startswith(topics)} == out if topics else len(out) == 256
+    assert len(topics) == len(set(topics))
+
+
+def test_a_neighbour_that_brings_three_copies_in_a_row_is_pruned_while_two_others_are_left() -> None:
+    bench, fars = begun(2, 3, 4, 5)
+    all_bring(bench, fars, 1, 2)
+    assert topic_changes(bench) == []
+    all_bring(bench, fars, 3, 12)
+    assert [lazy(far) for far in fars].count(False) == 2 and not lazy(fars[0])
+    assert bench.count("trees.pruned") == 2
+
+
+def test_at_most_one_is_pruned_in_200_ms() -> None:
+    bench, fars = begun(2, 3, 4, 5, 6)
+    all_bring(bench, fars, 1, 3, gap_s=0.0)
+    assert bench.count("trees.pruned") == 1
+    all_bring(bench, fars, 4, 9, gap_s=0.0)
+    assert bench.count("trees.pruned") == 1
+    bench.wait(0.2)
+    all_bring(bench, fars, 10, 10, gap_s=0.0)
+    assert bench.count("trees.pruned") == 2
+
+
+def test_a_bucket_that_runs_hot_keeps_one_parent() -> None:
+    bench = PeerBench(knobs=config(hot_segments_per_s=5))
+    bench.join()
+    fars = [synced(bench, number) for number in (2, 3, 4)]
+    all_bring(bench, fars, 1, 60, gap_s=0.05)
+    assert [lazy(far) for far in fars] == [False, True, True]
+
+
+def test_ones_own_segments_are_not_wanted_back() -> None:
+    bench, fars = begun(2, 3)
+    mine = bucket_of(bench.engine.me.id)
+    for _ in range(5):
+        publish(bench, b"x")
+        frame = propagated(bench.segments[-1])
+        for far in fars:
+            if not lazy(far, mine):
+                far.gossip(frame)
+        bench.wait(0.25)
+    assert [lazy(far, mine) for far in fars] == [True, True]
+
+
+def test_two_origins_in_one_bucket_with_different_parents_keep_both() -> None:
+    bench, (one, other, third) = begun(2, 3, 4)
+    for number in range(1, 20):
+        for far, origin in ((one, ORIGIN), (other, MATE)):
+            far.gossip(propagated(segment(origin, number)))
+        for far, origin in ((other, ORIGIN), (one, MATE), (third, ORIGIN), (third, MATE)):
+            if not lazy(far):
+                far.gossip(propagated(segment(origin, number)))
+        bench.wait(0.25)
+    assert [lazy(far) for far in (one, other, third)] == [False, False, True]
+    assert bench.count("duplicates.bucket_collision") > 20
+
+
+def test_ones_own_bucket_is_kept_where_another_of_its_origins_comes_from() -> None:
+    bench, (one, other) = begun(2, 3)
+    mate = peer(257)
+    assert bucket_of(mate.id) == bucket_of(bench.engine.me.id)
+    for number in range(1, 12):
+        one.gossip(propagated(segment(mate, number)))
+        publish(bench, b"x")
+        frame = propagated(bench.segments[-1])
+        for far in (one, other):
+            if not lazy(far, bucket_of(mate.id)):
+                far.gossip(frame)
+        bench.wait(0.25)
+    assert not lazy(one, bucket_of(mate.id))
+
+
+def test_a_parent_that_is_lost_is_replaced_by_a_pruned_one_that_is_asked_what_is_there() -> None:
+    bench, fars = begun(2, 3, 4)
+    all_bring(bench, fars, 1, 10)
+    (pruned,) = [far for far in fars if lazy(far)]
+    bench.forget()
+    fars[0].crashes()
+    assert not lazy(pruned) and bench.count("trees.grafted") == 1
+    (question,) = [body for key, body in asked(bench) if key == pruned.key]
+    assert (ORIGIN.id, ORIGIN.epoch) in question.streams
+    answers(pruned, entry(ORIGIN, 11))
+    bench.wait(0.06)
+    gives(pruned, ORIGIN, [11])
+
+
+def test_whoever_is_pulled_from_pushes_again() -> None:
+    bench, fars = begun(2, 3, 4)
+    all_bring(bench, fars, 1, 10)
+    (pruned,) = [far for far in fars if lazy(far)]
+    for _ in range(3):
+        says(pruned, entry(ORIGIN, 11))
+        bench.wait(0.06)
+    assert not lazy(pruned)
+
+
+def test_a_pruned_neighbour_that_is_nearer_three_digests_running_is_taken() -> None:
+    bench, fars = begun(2, 3, 4)
+    far_away = propagated(propagated(propagated(segment(ORIGIN, 11))))
+    all_bring(bench, fars, 1, 10)
+    (pruned,) = [far for far in fars if lazy(far)]
+    fars[0].gossip(far_away)
+    for _ in range(2):
+        says(pruned, entry(ORIGIN, 11, hops=1))
+    says(pruned, entry(ORIGIN, 11, hops=3))
+    for _ in range(2):
+        says(pruned, entry(ORIGIN, 11, hops=1))
+    assert lazy(pruned)
+    says(pruned, entry(ORIGIN, 11, hops=1))
+    assert not lazy(pruned)
+
+
+def test_a_new_link_begins_lazy_where_a_bucket_has_its_parents() -> None:
+    bench, fars = begun(2, 3, 4)
+    all_bring(bench, fars, 1, 10)
+    bench.forget()
+    synced(bench, 9)
+    ((_, _, topics),) = bench.of(outbox.SUBSCRIBE)
+    assert not CODEC.encode_segment(ORIGIN.id, ORIGIN.epoch, 1, 1, 0, 0, b"").startswith(topics)
+    assert lazy(Far(bench, peer(9)))
