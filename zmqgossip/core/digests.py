@@ -7,7 +7,9 @@ stream that is quiet for two seconds and the same at every neighbour that spoke 
 
 from __future__ import annotations
 
-from zmqgossip.core.gossip_messages import ENTRIES_MAX, Digest
+from collections.abc import Iterable, Iterator
+
+from zmqgossip.core.gossip_messages import ENTRIES_MAX, Digest, Entry
 from zmqgossip.core.node import Node
 from zmqgossip.core.streams import Stream, StreamKey, Streams
 from zmqgossip.core.view import View
@@ -16,6 +18,8 @@ from zmqgossip.core.wire import TOPIC_DIGEST
 DIGEST_DUE = "digest due"
 STEP_MIN_S = 0.05
 STEP_MAX_S = 1.0
+DIGEST_BYTES_MAX = 60_000
+"""Entries in one digest, at their longest: the largest has 39,000 bytes, so one always fits."""
 QUIET_S = 2.0
 """Before a stream is taken for settled: some six digests, of which one gets through."""
 
@@ -70,6 +74,10 @@ class Digests:
         for key, stream in list(self._open.items()):
             if stream.due > now:
                 continue
+            if self._streams.get(*key) is not stream:  # it had no place any more
+                self.forget(stream)
+                said.pop(key, None)
+                continue
             if self._is_settled(stream, now):
                 del self._open[key]
                 said.pop(key, None)
@@ -91,10 +99,24 @@ class Digests:
     def _say(self, streams: list[Stream]) -> None:
         if not any(True for _ in self._view.up()):
             return
-        for start in range(0, len(streams), ENTRIES_MAX):
-            digest = Digest([stream.entry for stream in streams[start : start + ENTRIES_MAX]])
+        for digest in digests_of(streams):
             self._node.outbox.publish(TOPIC_DIGEST + self._node.codec.encode(digest))
             self._node.counters.add("digests.published")
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+def digests_of(streams: Iterable[Stream]) -> Iterator[Digest]:
+    """What is said of those streams, in as many digests as it takes: a stream with many marks takes the place of fifty."""
+    entries: list[Entry] = []
+    room = DIGEST_BYTES_MAX
+    for stream in streams:
+        entry = stream.entry
+        size = 64 + 29 * len(entry.marks) + sum(56 + 18 * len(report.slow) for report in entry.flushes)
+        if entries and (size > room or len(entries) == ENTRIES_MAX):
+            yield Digest(entries)
+            entries, room = [], DIGEST_BYTES_MAX
+        entries.append(entry)
+        room -= size
+    yield Digest(entries)

@@ -221,6 +221,7 @@ class Gossip:
             if stream is not self.publisher.stream:
                 self._deliver(stream, self.streams.advance(stream))
                 self.digests.touch(stream, now)
+                self._settle(stream, now)
                 self.repair.look(stream, now)
 
     # -- what neighbours say ----------------------------------------------------------------------------------------------

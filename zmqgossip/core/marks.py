@@ -114,7 +114,7 @@ class Marks:
             if number > stream.contiguous or mark.waiting or self._holds(stream, mark):
                 break
             del stream.marks[number]
-            stream.done = number
+            stream.done = max(stream.done, number)
             if mark.flush:
                 self._report(stream, number, mark)
         if stream.done == before:
@@ -135,7 +135,7 @@ class Marks:
             total += report.total
             slow |= dict.fromkeys(report.slow)
         named = list(slow)[:SLOW_NAMED_MAX]
-        stream.flushes[number] = FlushReport(number, mark.parent_id, count, total % U64, named)
+        stream.flushes[number] = FlushReport(number, mark.parent_id, min(count, U64 - 1), total % U64, named)
         if len(stream.flushes) > FLUSHES_KEPT:
             del stream.flushes[next(iter(stream.flushes))]
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from zmqgossip.core import baseline, liveness, overlay
 from zmqgossip.core.codes import Body, Evidence, Why
+from zmqgossip.core.digests import digests_of
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import ProbeReceived
 from zmqgossip.core.farewell import Farewell
@@ -150,8 +151,9 @@ class Neighbours:
             case Pull():
                 self._gossip.repair.on_pull(body, route, exchange)
             case Ask():
-                streams = [self._gossip.streams.get(origin, epoch) for origin, epoch in body.streams]
-                self._node.answer(route, Digest([stream.entry for stream in streams if stream is not None]), exchange)
+                streams = [self._gossip.streams.get(origin, epoch) for origin, epoch in dict.fromkeys(body.streams)]
+                for digest in digests_of(stream for stream in streams if stream is not None):
+                    self._node.answer(route, digest, exchange)
             case Walk():
                 self._gossip.walks.on_walk(body, route, exchange)
 

@@ -79,6 +79,7 @@ class Publisher:
         self._streams = streams
         self.stream: Stream = streams.of(me.id, me.epoch)
         self.stream.begin(0, 0)
+        streams.own = self.stream
         self.message_count = 0
         self._waiting: deque[Publication] = deque()
         self._waiting_bytes = 0

@@ -18,6 +18,7 @@ from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route, Segment
 from zmqgossip.core.streams import Gone, Stream, StreamKey, Streams
 from zmqgossip.core.trees import Trees
+from zmqgossip.core.types import U64_MAX
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import propagated
 
@@ -84,7 +85,7 @@ class Repair:
         """Asks for what has not come. Streams that must jump, and whereto, because nobody keeps what is next."""
         jumps = []
         for key, want in list(self._wants.items()):
-            if not self._lacks(want.stream):
+            if not self._lacks(want.stream) or self._streams.get(*key) is not want.stream:
                 del self._wants[key]
             elif want.due <= now and (target := self._look_again(want, now)):
                 jumps.append((want.stream, target))
@@ -182,7 +183,7 @@ class Repair:
             self._node.outbox.reply(route, propagated(frame))
         self._node.counters.add("pulls.answered")
         self._node.counters.add("pulls.segments", len(frames))
-        end = Pulled(stream.origin, stream.epoch, stream.oldest, stream.contiguous, stream.messages)
+        end = Pulled(stream.origin, stream.epoch, min(stream.oldest, U64_MAX), stream.contiguous, stream.messages)
         self._node.answer(route, end, exchange)
 
     def ask_how(self, link: Link, streams: Sequence[Stream]) -> None:

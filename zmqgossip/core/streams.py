@@ -165,10 +165,11 @@ class Streams:
         forgotten: streams that had no place any more.
         beyond_bytes, kept_bytes: of all streams together.
         root: of the hashes of all settled streams; `folds` are those of the 256 buckets.
+        own: this node's.
     """
 
     __slots__ = (
-        "_kept_max", "_newest", "_streams", "_streams_max", "begun", "beyond_bytes", "folds", "forgotten", "kept_bytes", "root",
+        "_kept_max", "_newest", "_streams", "_streams_max", "begun", "beyond_bytes", "folds", "forgotten", "kept_bytes", "own", "root",
     )  # fmt: skip
 
     def __init__(self, streams_max: int, kept_max: int) -> None:
@@ -177,6 +178,7 @@ class Streams:
         self._streams_max = streams_max
         self._kept_max = kept_max
         self.begun = False
+        self.own: Stream | None = None
         self.forgotten = 0
         self.beyond_bytes = 0
         self.kept_bytes = 0
@@ -201,9 +203,9 @@ class Streams:
                     self.beyond_bytes -= len(stream.beyond.pop(number).frame)
 
     def of(self, origin: PeerId, epoch: int) -> Stream:
-        """The stream of that origin and epoch, made if it is new. Moves it to the end of the line for forgetting."""
+        """The stream of that origin and epoch, made if it is new."""
         key = (origin, epoch)
-        stream = self._streams.pop(key, None)
+        stream = self._streams.get(key)
         if stream is None:
             stream = Stream(origin, epoch)
             if self.begun:
@@ -211,14 +213,17 @@ class Streams:
             if len(self._streams) >= self._streams_max:
                 self._forget_one()
             self._newest[origin] = max(epoch, self._newest.get(origin, 0))
-        self._streams[key] = stream
+            self._streams[key] = stream
         return stream
 
     def _forget_one(self) -> None:
-        """The first that is settled; the oldest if none is."""
-        gone = next((stream for stream in self._streams.values() if stream.settled), None)
-        self.drop(gone or next(iter(self._streams.values())))
-        self.forgotten += 1
+        """The one that was settled first; the oldest if none is. One's own is the only one that is never forgotten."""
+        others = (stream for stream in self._streams.values() if stream is not self.own)
+        first = next(others, None)
+        gone = next((stream for stream in self._streams.values() if stream.settled and stream is not self.own), first)
+        if gone is not None:
+            self.drop(gone)
+            self.forgotten += 1
 
     def drop(self, stream: Stream) -> None:
         self.unsettle(stream)
@@ -246,8 +251,8 @@ class Streams:
         return 0 if stream is None else stream.highest
 
     def positions(self) -> list[Position]:
-        """How far each stream is here."""
-        return [stream.position for stream in self._streams.values()]
+        """How far each stream is here: those that are settled first, in the order in which they became quiet."""
+        return [stream.position for stream in sorted(self._streams.values(), key=lambda stream: not stream.settled)]
 
     def in_bucket(self, bucket: int) -> list[Stream]:
         return [stream for stream in self._streams.values() if stream.bucket == bucket]
@@ -350,6 +355,7 @@ class Streams:
         stream.theirs, stream.flushes, stream.gone, stream.faster = {}, {}, {}, {}
         stream.folded = position_hash(stream.origin, stream.epoch, stream.contiguous)
         self._fold(stream)
+        self._streams[stream.key] = self._streams.pop(stream.key)  # to the end of the line for forgetting
 
     def unsettle(self, stream: Stream) -> None:
         """Something of it has changed."""
