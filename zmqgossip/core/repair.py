@@ -105,13 +105,13 @@ class Repair:
             want.silent.clear()
             return 0
         link = self._holder(stream, want)
-        if link is None and want.silent:  # everybody was passed over once
-            want.silent.clear()
-            link = self._holder(stream, want)
         if link is not None:
             self._ask(want, link, now)
             return 0
         want.due = now + config.pull_after_s
+        if want.silent:  # everybody was passed over once, and is asked again
+            want.silent.clear()
+            return 0
         return self._target(stream, now)
 
     # -- whom, and for what -----------------------------------------------------------------------------------------------
