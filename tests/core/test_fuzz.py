@@ -600,3 +600,20 @@ def test_what_a_neighbour_says_before_there_is_a_baseline_is_dropped() -> None:
         engine.on_reply(key, CODEC.encode(body, 1), NOW)
     engine.on_timers(NOW + 1)
     assert engine.counters.get("dropped.digest_before_baseline") == 2 and engine.counters.get("pulls.sent") == 0
+
+
+def test_who_says_that_it_is_ahead_and_gives_nothing_is_not_asked_at_wire_speed() -> None:
+    life = Peer()
+    life.effects(-1)
+    pulls = 0
+    for turn in range(100):
+        now = NOW + 1 + turn / 100
+        life.engine.on_timers(now)
+        while asked := [CODEC.decode(frame) for _, _, frame in life.effects(outbox.REQUEST)]:
+            for body, exchange in asked:
+                if isinstance(body, g.Pull):
+                    pulls += 1
+                    assert pulls < 100, "each answer is the next question"
+                    answer = CODEC.encode(g.Pulled(body.origin, body.epoch, 1, 3, 3), exchange)
+                    life.engine.on_reply(life.key, answer, now)
+    assert 2 <= pulls <= 1 / DEFAULT.pull_after_s + 1

@@ -3,6 +3,7 @@ compared with the classes."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import struct
@@ -12,10 +13,10 @@ from typing import Annotated, Any, get_type_hints
 from zlib import crc32
 
 import pytest
-from msgspec import Meta, Struct
+from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from zmqgossip.core import messages as m, types as t, wire
+from zmqgossip.core import codes as c, gossip_messages as g, messages as m, types as t, wire
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.runtime import sockets
 
@@ -49,21 +50,21 @@ def unpack(data: bytes, at: int) -> tuple[Any, int]:
 
 
 def read(frame: bytes) -> dict[str, Any]:
-    """What a frame says. A segment begins with E, a link's topic with L, an exchange with the magic."""
-    topic = {b"E": 2, b"L": 25}.get(frame[:1], 0)
+    """What a frame says. A segment begins with E, a link's topic with L, that of digests with D, an exchange with the magic."""
+    topic = {b"E": 3, b"L": 25, b"D": 1}.get(frame[:1], 0)
     said = {"topic": "0x" + frame[:topic].hex()} if topic else {}
     names, form = "check code flags exchange length", ">IHHII"
-    if topic == 2:
-        names, form = "code hops spare check origin epoch number count flags length", ">HBBI16sQQIHI"
+    if topic == 3:
+        names, form = "code hops spare check origin epoch number first count flags length", ">HBBI16sQQQIHI"
     assert frame[topic : topic + 12] == bytes.fromhex("5a470100 61dd1490d475f6b5")
     said |= dict(zip(names.split(), struct.unpack_from(form, frame, topic + 12), strict=True))
-    covered = frame[:14] + frame[22:] if topic == 2 else frame[topic : topic + 12] + frame[topic + 16 :]
+    covered = frame[:15] + frame[23:] if topic == 3 else frame[topic : topic + 12] + frame[topic + 16 :]
     assert said.pop("check") == crc32(covered) and not said.pop("spare", 0)
-    if topic == 2:
+    if topic == 3:
         said["origin"] = "0x" + said["origin"].hex()
     start = topic + 12 + struct.calcsize(form)
     end = start + said.pop("length")
-    said["body"], after = unpack(frame[:end], start)
+    said["body"], after = unpack(frame[:end], start) if end > start else (None, start)
     while after == end < len(frame):  # a block that may be skipped
         kind, size = struct.unpack_from(">HI", frame, end)
         after = end = end + 6 + size if kind < 0x8000 else 0
@@ -78,7 +79,7 @@ FRAMES = {name: bytes.fromhex(re.sub(r"#.*", "", text)) for name, text, _ in VEC
 
 
 def test_the_page_has_a_vector_of_each_layout() -> None:
-    assert {"REGISTER", "PROBE", "HELLO", "GOSSIP", "PROPAGATED", "MEMBERSHIP", "LINK_UP"} <= set(FRAMES)
+    assert {"REGISTER", "PROBE", "HELLO", "GOSSIP", "PROPAGATED", "MEMBERSHIP", "MARKED", "FLUSH", "LINK_UP", "DIGEST"} <= set(FRAMES)
     assert len(VECTORS) == PAGE.count("\n```hex ") == PAGE.count("\n```json ")
 
 
@@ -90,41 +91,64 @@ def test_an_independent_decoder_reads_a_vector_as_the_page_says(name: str, meani
 @pytest.mark.parametrize("name", [name for name in FRAMES if FRAMES[name][:1] != b"E"])
 def test_the_codec_reads_and_writes_the_same_exchange(name: str) -> None:
     frame = FRAMES[name]
-    topic = frame[: wire.LINK_TOPIC_BYTES] if frame[:1] == b"L" else b""
+    topic = frame[: {b"L": wire.LINK_TOPIC_BYTES, b"D": 1}.get(frame[:1], 0)]
     body, exchange = CODEC.decode(frame[len(topic) :])
     assert body.code.name == name.split(maxsplit=1)[0]
     if "block" not in name:
         assert topic + CODEC.encode(body, exchange) == frame
-    if topic:
+    if topic == wire.TOPIC_DIGEST:
+        assert isinstance(body, g.Digest)
+    elif topic:
         assert isinstance(body, m.LinkUp)
         assert wire.parse_link_topic(topic) == (bytes.fromhex("a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"), body.nonce)
 
 
 def test_the_codec_reads_and_writes_the_same_segments() -> None:
-    for name in ("GOSSIP", "MEMBERSHIP"):
+    for name in ("GOSSIP", "MEMBERSHIP", "MARKED", "FLUSH"):
         frame = FRAMES[name]
         header = CODEC.decode_segment(frame)
         if header.flags & wire.FLAG_MEMBERSHIP:
             body = wire.encode_notices(wire.decode_notices(frame, header))
-        else:
+        elif header.message_count:
             body = wire.encode_messages(wire.decode_messages(frame, header))
-        origin, epoch, number, count, flags = header[2:7]
-        assert CODEC.encode_segment(origin, epoch, number, count, flags, body) == frame
-    assert wire.propagated(FRAMES["GOSSIP"], 0) == FRAMES["PROPAGATED"]
+        else:
+            body = b""
+        assert CODEC.encode_segment(*header[2:8], body) == frame
+    assert CODEC.decode_segment(FRAMES["MARKED"]).flags == wire.FLAG_MARK
+    assert CODEC.decode_segment(FRAMES["FLUSH"]).flags == wire.FLAG_MARK | wire.FLAG_FLUSH
+    assert wire.propagated(FRAMES["GOSSIP"]) == FRAMES["PROPAGATED"]
     assert CODEC.decode_segment(FRAMES["PROPAGATED"])[:2] == (1155, 1)
+
+
+def test_the_hashes_of_the_page_are_those_of_the_code() -> None:
+    origin, epoch = bytes(range(16)), 1_730_000_000_000
+    for told, computed in (("contiguous 2", wire.position_hash(origin, epoch, 2)), ("epoch 1730000000000", wire.life_hash(origin, epoch))):
+        assert re.search(rf"id `00 01 … 0f`[^`]*{told} it is `{computed:016x}`", " ".join(PAGE.split())), told
+    (settled,) = json.loads(next(meaning for name, _, meaning in VECTORS if name == "PROBE"))["body"][4:]
+    assert settled == wire.position_hash(origin, epoch, 2)
 
 
 # -- the tables -----------------------------------------------------------------------------------------------------------
 
 TYPES = {
-    t.PeerId: "id", m.Nonce: "nonce", t.Host: "host", t.Port: "port", t.Count: "count", t.Timestamp: "timestamp", m.Text: "text",
+    t.PeerId: "id", c.Nonce: "nonce", t.Host: "host", t.Port: "port", t.Count: "count", t.Timestamp: "timestamp", c.Text: "text",
     bool: "bool", bytes: "bytes", t.PeerRecord: "record", m.Members: "[member]", m.Records: "[record]",
-    t.PeerState: "state", m.Why: "why", m.Evidence: "evidence", m.Status: "status",
+    t.PeerState: "state", c.Why: "why", c.Evidence: "evidence", c.Status: "status",
     m.Signature: "signature", m.Receipt | None: "receipt",
     Annotated[int, Meta(ge=1)]: "ordinal",
-    Annotated[list[m.Position], Meta(max_length=1024)]: "[position]",
-    Annotated[list[m.Text], Meta(max_length=16)]: "[text]",
-    Annotated[list[m.Message], Meta(min_length=1)]: "[message]",
+    Annotated[list[g.Position], Meta(max_length=1024)]: "[position]",
+    Annotated[list[c.Text], Meta(max_length=16)]: "[text]",
+    Annotated[list[t.Timestamp], Meta(min_length=1)]: "[time]",
+    Annotated[list[c.Text], Meta(min_length=1)]: "[topic]",
+    Annotated[list[bytes], Meta(min_length=1)]: "[payload]",
+    Annotated[list[g.Entry], Meta(max_length=512)]: "[entry]",
+    Annotated[list[tuple[t.PeerId, t.Count]], Meta(max_length=512)]: "[stream]",
+    Annotated[list[tuple[t.Count, t.PeerId]], Meta(max_length=64)]: "[mark]",
+    Annotated[list[g.FlushReport], Meta(max_length=64)]: "[report]",
+    Annotated[list[tuple[t.Count, t.Count]], Meta(min_length=1, max_length=64)]: "[range]",
+    Annotated[list[t.PeerId], Meta(max_length=256)]: "[id]",
+    Annotated[list[Annotated[int, Meta(ge=0, lt=256)]], Meta(max_length=256)]: "[bucket]",
+    Annotated[list[t.Count], Meta(max_length=256)]: "[hash]",
 }  # fmt: skip
 
 
@@ -140,7 +164,8 @@ def described(kind: type[Struct]) -> str:
     hints = get_type_hints(kind, include_extras=True)
     written = []
     for each in fields(kind):
-        value = each.default.decode() if isinstance(each.default, bytes) else each.default
+        value = each.default if each.default_factory is NODEFAULT else each.default_factory()
+        value = value.decode() if isinstance(value, bytes) else value
         default = "" if each.required else f" = {json.dumps(value)}"
         written.append(f"`{each.name}: {TYPES[hints[each.name]]}`{default}")
     return ", ".join(written)
@@ -149,21 +174,26 @@ def described(kind: type[Struct]) -> str:
 def test_the_table_of_codes_is_that_of_the_code() -> None:
     bodies = {int(body.code): described(body) for body in m.BODIES} | {1133: "segment", 1155: "segment"}
     on_page = [(int(number), name, body) for number, name, body, *_ in rows("code", "name", "body")]
-    assert on_page == [(int(code), code.name, bodies[code]) for code in sorted(m.Code)]
+    assert on_page == [(int(code), code.name, bodies[code]) for code in sorted(c.Code)]
 
 
-@pytest.mark.parametrize("kind", [t.PeerRecord, t.Member, m.Message, m.Messages, m.Notice, m.Receipt])
+@pytest.mark.parametrize("kind", [t.PeerRecord, t.Member, g.Messages, g.Notice, g.Position, g.Entry, g.FlushReport, m.Receipt])
 def test_a_type_inside_bodies_is_described_as_it_is(kind: type[Struct]) -> None:
-    name = {t.PeerRecord: "record"}.get(kind, kind.__name__.lower())
+    name = {t.PeerRecord: "record", g.FlushReport: "report"}.get(kind, kind.__name__.lower())
     (found,) = (limits for written, _, limits in rows("type", "on the wire", "limits") if written == name)
     assert found == described(kind)
 
 
-@pytest.mark.parametrize("kind", [t.PeerState, m.Why, m.Evidence, m.Status])
+@pytest.mark.parametrize("kind", [t.PeerState, c.Why, c.Evidence, c.Status])
 def test_an_enumeration_has_the_values_of_the_page(kind: type[IntEnum]) -> None:
     name = {t.PeerState: "state"}.get(kind, kind.__name__.lower())
     (found,) = (values for written, values in rows("enumeration", "values") if written == name)
     assert found == ", ".join(f"{int(value)} {value.name}" for value in kind)
+
+
+def test_no_knob_of_gossip_is_left_out() -> None:
+    on_page = {name.strip("`") for name, *_ in rows("knob", "default", "lan")}
+    assert {knob.name for knob in dataclasses.fields(DEFAULT)} - on_page <= {"knock_timeout_s", "advertise_networks"}
 
 
 def test_the_knobs_of_the_page_have_their_values() -> None:
@@ -182,7 +212,7 @@ def test_every_reason_to_refuse_is_on_the_page() -> None:
     """Of the names that are counted under `refused.` none is missing, and none is there that nobody counts."""
     root = Path(wire.__file__).parents[1]
     source = "\n".join(path.read_text(encoding="utf-8") for name in ("core", "runtime") for path in sorted((root / name).glob("*.py")))
-    counted = set(re.findall(r'WireError\("(\w+)"', source)) | set(re.findall(r'refuse\("(\w+)"', source)) | {"topic", "digest", "messages"}
+    counted = set(re.findall(r'WireError\("(\w+)"', source)) | set(re.findall(r'refuse\("(\w+)"', source)) | {"topic", "messages"}
     on_page = {reason for cell, _ in rows("reason", "when") for reason in re.findall(r"`(\w+)`", cell)}
     assert on_page == counted
 

@@ -119,7 +119,7 @@ def test_gossip_beyond_the_rate_of_a_link_is_dropped_counted_and_told_once() -> 
 
 
 def test_bytes_of_gossip_are_limited_too() -> None:
-    bench = PeerBench(knobs=config(link_bytes_per_s=69_760))
+    bench = PeerBench(knobs=config(link_bytes_per_s=70_793))
     far = neighbour(bench, 2)
     bench.wait(1.0)
     for number in range(1, 5):

@@ -218,7 +218,7 @@ def test_a_handler_that_raises_is_a_failure_that_does_not_tell_strangers_more_th
 
 def test_an_answer_that_is_too_large_is_a_failure(network: Network, peer: Peer) -> None:
     peer.on_request(lambda request: bytes(100_000))
-    with pytest.raises(RequestFailed, match="100000 bytes, at most 60000 fit"):
+    with pytest.raises(RequestFailed, match="100000 bytes, at most 65536 fit"):
         network.peers[0].request(peer.id, b"", SOON_S)
 
 

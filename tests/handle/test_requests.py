@@ -87,8 +87,8 @@ def test_a_question_that_cannot_be_asked_is_refused_at_once(network: Network, pe
             first.request(peer.id, b"", timeout)
         with pytest.raises(InvalidTimeout):
             asyncio.run(first.asend(peer.id, b"", timeout))
-    with pytest.raises(PayloadTooLarge, match="at most 60000 fit"):
-        first.request(peer.id, bytes(60_001))
+    with pytest.raises(PayloadTooLarge, match="at most 65536 fit"):
+        first.request(peer.id, bytes(65_537))
     with pytest.raises(TypeError, match="a payload is bytes, not str"):
         first.request(peer.id, "text")  # type: ignore[arg-type]
     assert not first._tidings._asked

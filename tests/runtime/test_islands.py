@@ -1,4 +1,4 @@
-"""One origin's numbers: what is new, what is missing, and what memory that costs. Everything is compared with a plain set."""
+"""What a watcher has seen of one origin: what is new, what is missing, and what memory that costs. All is compared with a plain set."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.core.harness import peer, steady
-from zmqgossip.runtime.islands import Islands as Stream, Seen as Streams
+from zmqgossip.runtime.islands import Islands, Seen
 
 MANY = 1_000_000
 U64_MAX = 2**64 - 1
 
 
-def islands(numbers: set[int]) -> list[tuple[int, int]]:
+def ranges_of(numbers: set[int]) -> list[tuple[int, int]]:
     """The closed ranges that a set of numbers is made of."""
     found: list[tuple[int, int]] = []
     for number in sorted(numbers):
@@ -27,8 +27,8 @@ def missing(numbers: set[int]) -> int:
     return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
 
 
-def filled(*numbers: int, ranges_max: int = MANY) -> Stream:
-    stream = Stream(ranges_max)
+def filled(*numbers: int, ranges_max: int = MANY) -> Islands:
+    stream = Islands(ranges_max)
     for number in numbers:
         assert stream.add(number)
     return stream
@@ -40,12 +40,12 @@ def filled(*numbers: int, ranges_max: int = MANY) -> Stream:
 @steady
 @given(st.lists(st.integers(1, 40), max_size=80))
 def test_a_stream_knows_what_a_set_knows(numbers: list[int]) -> None:
-    stream, seen = Stream(MANY), set[int]()
+    stream, seen = Islands(MANY), set[int]()
     for number in numbers:
         assert (number in stream) == (number in seen)
         assert stream.add(number) == (number not in seen)
         seen.add(number)
-        assert stream.ranges == islands(seen)
+        assert stream.ranges == ranges_of(seen)
         assert stream.missing == missing(seen)
         assert stream.highest == max(seen)
 
@@ -53,14 +53,14 @@ def test_a_stream_knows_what_a_set_knows(numbers: list[int]) -> None:
 @steady
 @given(st.lists(st.integers(1, 60), max_size=80), st.integers(2, 5))
 def test_with_too_many_islands_the_oldest_gap_counts_as_seen(numbers: list[int], ranges_max: int) -> None:
-    stream, seen = Stream(ranges_max), set[int]()
+    stream, seen = Islands(ranges_max), set[int]()
     for number in numbers:
         assert stream.add(number) == (number not in seen)
         seen.add(number)
-        found = islands(seen)
+        found = ranges_of(seen)
         if len(found) > ranges_max:
             seen.update(range(found[0][1], found[1][0]))
-        assert stream.ranges == islands(seen) and len(stream.ranges) <= ranges_max
+        assert stream.ranges == ranges_of(seen) and len(stream.ranges) <= ranges_max
         assert stream.missing == missing(seen)
 
 
@@ -72,7 +72,7 @@ def test_a_stream_that_came_whole_is_one_island_in_whatever_order_it_came(number
 
 
 def test_a_new_stream_has_seen_nothing() -> None:
-    stream = Stream(MANY)
+    stream = Islands(MANY)
     assert (stream.highest, stream.missing, stream.ranges) == (0, 0, [])
 
 
@@ -115,7 +115,7 @@ def test_giving_up_a_gap_forgets_what_was_missing_in_it() -> None:
 
 
 def test_each_origin_and_each_epoch_has_numbers_of_its_own() -> None:
-    streams = Streams(10, MANY)
+    streams = Seen(10, MANY)
     assert streams.of(peer(1).id, 1).add(1)
     assert streams.of(peer(1).id, 2).add(1)
     assert streams.of(peer(2).id, 1).add(1)
@@ -123,45 +123,28 @@ def test_each_origin_and_each_epoch_has_numbers_of_its_own() -> None:
     assert len(streams) == 3
 
 
-def test_asking_for_a_number_makes_and_forgets_nothing() -> None:
-    streams = Streams(1, MANY)
-    streams.of(peer(1).id, 1).add(5)
-    assert streams.has(peer(1).id, 1, 5)
-    assert not streams.has(peer(1).id, 1, 4) and not streams.has(peer(1).id, 2, 5) and not streams.has(peer(2).id, 1, 5)
-    assert len(streams) == 1 and streams.forgotten == 0
-
-
-def test_missing_numbers_are_summed_over_all_streams() -> None:
-    streams = Streams(10, MANY)
-    for number in (1, 5):
-        streams.of(peer(1).id, 1).add(number)
-        streams.of(peer(2).id, 1).add(number * 2)
-    assert streams.missing == 3 + 7
-
-
 def test_too_many_streams_forget_the_one_that_was_quiet_longest() -> None:
-    streams = Streams(2, MANY)
+    streams = Seen(2, MANY)
     streams.of(peer(1).id, 1).add(1)
     streams.of(peer(2).id, 1).add(1)
     streams.of(peer(1).id, 1).add(2)  # peer 2 is the quiet one now
     streams.of(peer(3).id, 1).add(1)
-    assert len(streams) == 2 and streams.forgotten == 1
+    assert len(streams) == 2
     assert not streams.of(peer(1).id, 1).add(1), "still remembered"
     assert streams.of(peer(2).id, 1).add(1), "forgotten"
 
 
 @steady
 @given(st.lists(st.integers(1, 12), max_size=60), st.integers(1, 5))
-def test_streams_never_exceed_their_limit_and_count_what_they_forget(origins: list[int], limit: int) -> None:
-    streams = Streams(limit, MANY)
+def test_streams_never_exceed_their_limit_and_those_heard_last_are_remembered(origins: list[int], limit: int) -> None:
+    streams = Seen(limit, MANY)
     order: list[int] = []  # the quiet ones first
-    forgotten = 0
     for origin in origins:
-        if origin in order:
+        known = origin in order
+        if known:
             order.remove(origin)
         elif len(order) == limit:
             order.pop(0)
-            forgotten += 1
         order.append(origin)
-        streams.of(peer(origin).id, 1)
-        assert len(streams) == len(order) and streams.forgotten == forgotten
+        assert streams.of(peer(origin).id, 1).add(1) is not known
+        assert len(streams) == len(order)

@@ -12,9 +12,8 @@ from tests.support import wait_for
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import Left, SeedAccepted
 from zmqgossip.core.gossip_messages import Messages
-from zmqgossip.core.messages import Message
 from zmqgossip.core.types import Endpoint
-from zmqgossip.core.wire import Codec, cluster_hash, encode_messages
+from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK, Codec, cluster_hash, encode_messages
 from zmqgossip.runtime import outlet, sockets
 from zmqgossip.runtime.node import PeerNode, SeedsNode
 from zmqgossip.runtime.watch import Connection, Missed, Seen, Watch
@@ -96,8 +95,9 @@ def test_a_watcher_is_told_how_many_segments_it_missed() -> None:
     try:
         assert xpub.poll(5_000) and xpub.recv() == b"\x01E"
         for number in (1, 2, 6):
-            body = encode_messages(Messages("127.0.0.1", 5001, number, [Message(1.0, "topic", b"x")]))
-            xpub.send(codec.encode_segment(origin, 1, number, 1, 0, body))
+            body = encode_messages(Messages("127.0.0.1", 5001, [1.0], ["topic"], [b"x"]))
+            xpub.send(codec.encode_segment(origin, 1, number, number, 1, 0, body))
+        xpub.send(codec.encode_segment(origin, 1, 7, 7, 0, FLAG_MARK | FLAG_FLUSH, b""))
         xpub.send(b"E nonsense")
         seen: list[object] = []
         until = time.monotonic() + 10

@@ -72,12 +72,12 @@ class ProtocolConfig:
     link_frames_per_s: int = _knob(
         50_000, 1, 10_000_000, "gossip of one link: half a core's work; who publishes faster puts several messages into a segment"
     )
-    link_bytes_per_s: int = _knob(512 * MIB, 69_760, 1024 * 1024 * MIB, "8,192 of the largest segments a second; at least one fits")
+    link_bytes_per_s: int = _knob(512 * MIB, 70_793, 1024 * 1024 * MIB, "8,192 of the largest segments a second; at least one fits")
     peer_requests_per_s: int = _knob(20_000, 1, 10_000_000, "frames on one connection: four times what a core answers one after the other")
-    peer_bytes_per_s: int = _knob(512 * MIB, 69_760, 1024 * 1024 * MIB, "the same in bytes; at least one frame fits")
+    peer_bytes_per_s: int = _knob(512 * MIB, 70_793, 1024 * 1024 * MIB, "the same in bytes; at least one frame fits")
     seed_requests_per_s: int = _knob(100, 1, 10_000_000, "frames on one connection to a seed: a peer says fewer than three a second")
     seed_requests_burst: int = _knob(500, 1, 10_000_000, "so many at once: the pages of 100,000 members are 391, asked for back to back")
-    seed_bytes_per_s: int = _knob(1 * MIB, 69_760, 1024 * 1024 * MIB, "a request has at most some hundred bytes; at least one frame fits")
+    seed_bytes_per_s: int = _knob(1 * MIB, 70_793, 1024 * 1024 * MIB, "a request has at most some hundred bytes; at least one frame fits")
     clients_max: int = _knob(10_000, 1, 10_000_000, "connections whose rates are remembered: 2 MB; whoever is forgotten starts anew")
 
     parents: int = _knob(2, 1, 64, "neighbours that push each bucket: with two, the death of one costs no time")
@@ -99,7 +99,7 @@ class ProtocolConfig:
     tombstones_max: int = _knob(10_000, 1, 10_000_000, "dead and left entries kept, so that old news does not revive them")
     tombstone_s: float = _knob(86_400.0, 1.0, 10_000_000, "how long a dead or left entry is kept")
     hops_max: int = _knob(64, 2, 255, "a segment is not passed on further: a random graph of a million peers is a dozen hops wide")
-    streams_max: int = _knob(10_000, 1, 10_000_000, "streams whose numbers are remembered")
+    streams_max: int = _knob(10_000, 2, 10_000_000, "streams whose numbers are remembered")
     epoch_ahead_max_s: float = _knob(86_400.0, 1.0, 10_000_000, "a start time further in the future is a lie or a broken clock")
 
     advertise_networks: tuple[str, ...] = ()

@@ -118,6 +118,8 @@ class Watch:
         if header.flags & FLAG_MEMBERSHIP:
             yield from (Heard(header.origin, notice) for notice in decode_notices(frame, header))
             return
+        if not header.message_count:  # a flush
+            return
         body = decode_messages(frame, header)
         origin = Endpoint(body.host, body.port)
         for number, (topic, payload, sent_at) in enumerate(body.rows(), header.first):
