@@ -23,7 +23,7 @@ def test_thirty_peers_get_every_message_once_and_the_survivors_of_a_crash_still_
     with Network(tmp_path) as network:
         seeds = network.start_seeds_apart()
         # Each message passes a link some 240 times, at 0.07 ms of CPU: twice as fast would fill two cores, and then queues.
-        arguments = ("--after", "29", "--messages", "40", "--every", "0.5")
+        arguments = ("--after", "29", "--messages", "400", "--every", "0.5")  # more than are waited for, however slow the machine
         peers = [network.start_peer(*arguments) for _ in range(30)]
         wait_until_ready(peers, 60)
         first = range(1, 11)
