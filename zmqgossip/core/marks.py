@@ -20,6 +20,7 @@ from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import life_hash
 
+HOLD_DUE = "hold due"
 FLUSHES_KEPT = 8
 """Reports of flushes that are repeated: one that a neighbour has missed is made up for by the next digest."""
 SLOW_NAMED_MAX = 256
@@ -31,7 +32,7 @@ U64 = 1 << 64
 class Marks:
     """One peer's marks: of its own stream, and of all others."""
 
-    __slots__ = ("_digests", "_me", "_node", "_own_hash", "_streams", "_view", "holding_since")
+    __slots__ = ("_digests", "_is_full", "_is_holding", "_me", "_node", "_own_hash", "_streams", "_view")
 
     def __init__(self, me: PeerId, epoch: int, node: Node, view: View, streams: Streams, digests: Digests) -> None:
         self._me = me
@@ -40,7 +41,7 @@ class Marks:
         self._view = view
         self._streams = streams
         self._digests = digests
-        self.holding_since: float | None = None
+        self._is_full = self._is_holding = False  # the application's queue; and whether that keeps others waiting
 
     # -- coming -----------------------------------------------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ class Marks:
 
     def _holds(self, stream: Stream, mark: Mark) -> bool:
         """The application's queue is full: what it has not got is not acknowledged. One's own stream it does not get."""
-        return self.holding_since is not None and mark.parent_id != self._me
+        return self._is_holding and mark.parent_id != self._me
 
     def _report(self, stream: Stream, number: int, mark: Mark) -> None:
         mine = stream.origin != self._me
@@ -158,13 +159,21 @@ class Marks:
     # -- the application's queue ------------------------------------------------------------------------------------------
 
     def hold(self, now: float) -> None:
-        """The application does not keep up: from now on nothing of others is acknowledged."""
-        if self.holding_since is None:
-            self.holding_since = now
+        """The application's queue is full: nothing of others is acknowledged, but nobody is held up for longer than for a slow neighbour."""
+        if not self._is_full:
+            self._is_full = self._is_holding = True
+            self._node.timers.set((HOLD_DUE, 0), now + self._node.config.slow_after_s)
+            self._node.counters.add("application.full")
 
     def release(self, now: float) -> None:
-        """It has room again, or will be told what it lost."""
-        if self.holding_since is not None:
-            self.holding_since = None
+        """It has room again."""
+        self._is_full = False
+        self._node.timers.cancel((HOLD_DUE, 0))
+        self.hold_no_longer(now)
+
+    def hold_no_longer(self, now: float) -> None:
+        """It was waited for long enough: until it has room it loses what is oldest, by name."""
+        if self._is_holding:
+            self._is_holding = False
             for stream in self._streams.all():
                 self.settle(stream, now)

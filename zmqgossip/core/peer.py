@@ -17,6 +17,7 @@ from zmqgossip.core import (
     farewell,
     gossip,
     liveness,
+    marks,
     overlay,
     patience,
     presence,
@@ -385,6 +386,8 @@ class PeerEngine:
                 self.gossip.pull_due(self.me, now)
             case patience.PATIENCE_DUE:
                 self.gossip.patience_due(self.me, now)
+            case marks.HOLD_DUE:
+                self.gossip.marks.hold_no_longer(now)
             case publisher.FLUSH_DUE:
                 self.gossip.flush_due(self.me, now)
             case gossip.EPOCH_DUE:
