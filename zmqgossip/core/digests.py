@@ -46,7 +46,9 @@ class Digests:
             self._streams.unsettle(stream)
         stream.changed_at = now
         stream.step = STEP_MIN_S
-        stream.due = min(now + STEP_MIN_S, max(stream.said_at + FLOWING_S, now))
+        if stream.unsaid_since is None:
+            stream.unsaid_since = now
+        stream.due = min(now + STEP_MIN_S, stream.unsaid_since + FLOWING_S)
         if stream.key not in self._open:
             self._open[stream.key] = stream
             self._arm(stream.due)
@@ -90,7 +92,7 @@ class Digests:
             stream.due = now + stream.step
             stream.step = min(2 * stream.step, STEP_MAX_S)
         if said:
-            self._say(list(said.values()), now)
+            self._say(list(said.values()))
         self._ask(doubtful)
         if self._open:
             self._arm(min(stream.due for stream in self._open.values()))
@@ -108,11 +110,11 @@ class Digests:
             return False
         return all(theirs.contiguous == stream.contiguous for theirs in stream.theirs.values())
 
-    def _say(self, streams: list[Stream], now: float) -> None:
+    def _say(self, streams: list[Stream]) -> None:
         if not self._streams.begun or not any(True for _ in self._view.up()):
             return
         for stream in streams:
-            stream.said_at = now
+            stream.unsaid_since = None
         for digest in packed(streams):
             self._node.outbox.publish(TOPIC_DIGEST + self._node.codec.encode(digest))
             self._node.counters.add("digests.published")

@@ -85,7 +85,7 @@ class Stream:
     __slots__ = (
         "active_at", "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
         "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest",
-        "origin", "parent", "said_at", "settled", "step", "theirs",
+        "origin", "parent", "settled", "step", "theirs", "unsaid_since",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
@@ -102,7 +102,8 @@ class Stream:
         self.beyond: dict[int, Segment] = {}
         self.hops = 0
         self.parent = 0
-        self.active_at = self.changed_at = self.jumped_at = self.marked_at = self.said_at = _NEVER
+        self.active_at = self.changed_at = self.jumped_at = self.marked_at = _NEVER
+        self.unsaid_since: float | None = None
         self.due = 0.0
         self.step = 0.0
         self.theirs: dict[int, Theirs] = {}
