@@ -288,8 +288,8 @@ class Streams:
         return 0 if stream is None else stream.highest
 
     def positions(self) -> list[Position]:
-        """How far each stream is here that has begun at all."""
-        return [stream.position for stream in self._streams.values() if stream.contiguous]
+        """How far each stream is here that has begun at all; those that are not settled last, before them those that settled last."""
+        return [stream.position for stream in sorted(self._streams.values(), key=lambda one: not one.settled) if stream.contiguous]
 
     def in_bucket(self, bucket: int) -> list[Stream]:
         return list(self._buckets.get(bucket, {}).values())
