@@ -159,7 +159,7 @@ class Marks:
     # -- the application's queue ------------------------------------------------------------------------------------------
 
     def hold(self, now: float) -> None:
-        """The application's queue is full: nothing of others is acknowledged, but nobody is held up for longer than for a slow neighbour."""
+        """The application's queue is full: nothing of others is acknowledged, for as long as a slow neighbour is waited for."""
         if not self._is_full:
             self._is_full = self._is_holding = True
             self._node.timers.set((HOLD_DUE, 0), now + self._node.config.slow_after_s)
