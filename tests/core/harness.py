@@ -105,7 +105,7 @@ def notice_segment(origin: PeerRecord, number: int, *notices: Notice) -> bytes:
 
 def spoiled(frame: bytes) -> bytes:
     """The frame with a byte damaged: of a segment's origin, or of an exchange's body."""
-    return frame[:30] + bytes([frame[30] ^ 1]) + frame[31:]
+    return frame[:28] + bytes([frame[28] ^ 1]) + frame[29:]
 
 
 def notices_of(frame: bytes) -> list[Notice]:
@@ -240,12 +240,14 @@ class PeerBench(Bench):
 
     Attributes:
         attended: every presence update is answered, so that no seed is missed while time passes.
+        shown: topics for all that its XPUB has shown.
     """
 
     def __init__(self, number: int = 1, *, seeds: int = 1, luck: int = 1, knobs: ProtocolConfig = DEFAULT) -> None:
         places = [seed_at(place) for place in range(1, seeds + 1)]
         self.engine = PeerEngine(peer(number), places, CLUSTER, knobs, Random(luck), WALL - START)
         self.attended = False
+        self.shown: set[bytes] = set()
         super().__init__(self.engine)
 
     def drain(self) -> None:
@@ -341,7 +343,9 @@ class Far:
     def subscribes(self) -> None:
         """What it subscribes to appears at the bench's XPUB: all of gossip, and its link topic last. (Known topics are not shown again.)"""
         for topic in (TOPIC_DIGEST, TOPIC_GOSSIP):
-            self.bench.subscription(topic)
+            if topic not in self.bench.shown:
+                self.bench.shown.add(topic)
+                self.bench.subscription(topic)
         self.bench.subscription(link_topic(self.record.id, self.link.mine))
 
     def link_up(self) -> None:

@@ -98,7 +98,7 @@ def test_an_epoch_in_the_future_is_refused_wherever_it_comes_from() -> None:
     says(far, entry(liar, 5))
     far.reply(Digest([entry(liar, 5)]))
     far.reply(Walked([], [Position(liar.id, liar.epoch, 5, 5)]))
-    assert bench.count("dropped.epoch") == 3
+    assert bench.count("dropped.future_epoch") == 3
     far.gossip(segment(liar, 1))
     assert bench.count("refused.epoch") == 1
     assert bench.engine.gossip.streams.get(liar.id, liar.epoch) is None

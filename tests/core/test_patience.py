@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.core.harness import PeerBench, segment
 from tests.core.streaming import ORIGIN, answers, asked, begun, entry, marked, own, publish, says
+from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NeighbourCaughtUp, NeighbourSlow
 
 
@@ -84,12 +85,13 @@ def test_a_slow_neighbour_is_waited_for_again_when_it_is_within_half_a_window() 
         bench.wait(0.1)
         answers(child, entry(ORIGIN, 10))
     assert child.link.slow
-    says(child, entry(ORIGIN, 100))
+    near = DEFAULT.pipe_segments // 4
+    says(child, entry(ORIGIN, 199 - near))
     assert child.link.slow
     bench.wait(1.0)
-    says(child, entry(ORIGIN, 100))
+    says(child, entry(ORIGIN, 199 - near))
     assert child.link.slow
-    says(child, entry(ORIGIN, 130))
+    says(child, entry(ORIGIN, 200 - near))
     assert not child.link.slow and len(bench.events(NeighbourCaughtUp)) == 1
 
 

@@ -58,7 +58,7 @@ def read(frame: bytes) -> dict[str, Any]:
         names, form = "code hops spare check origin epoch number first count flags length", ">HBBI16sQQQIHI"
     assert frame[topic : topic + 12] == bytes.fromhex("5a470100 61dd1490d475f6b5")
     said |= dict(zip(names.split(), struct.unpack_from(form, frame, topic + 12), strict=True))
-    covered = frame[:15] + frame[23:] if topic == 3 else frame[topic : topic + 12] + frame[topic + 16 :]
+    covered = frame[:15] + frame[23:73] if topic == 3 else frame[topic : topic + 12] + frame[topic + 16 :]
     assert said.pop("check") == crc32(covered) and not said.pop("spare", 0)
     if topic == 3:
         said["origin"] = "0x" + said["origin"].hex()

@@ -6,7 +6,7 @@ from tests.core.harness import CODEC, EPOCH, Far, PeerBench, config, neighbour, 
 from zmqgossip.core.digests import QUIET_S, STEP_MAX_S
 from zmqgossip.core.gossip_messages import Position, Pull, Pulled
 from zmqgossip.core.outbox import REPLY, Segment
-from zmqgossip.core.streams import Stream, Streams
+from zmqgossip.core.streams import NUMBER_MAX, Stream, Streams
 from zmqgossip.core.types import U64_MAX
 from zmqgossip.core.wire import position_hash
 
@@ -110,6 +110,9 @@ def test_a_stream_at_the_end_of_all_numbers_can_be_asked_for() -> None:
     bench = PeerBench()
     bench.join(peer(2, epoch=EPOCH - 1))
     far = Far(bench, peer(2, epoch=EPOCH - 1)).links_up()
-    far.gives_baseline(Position(peer(9).id, EPOCH, U64_MAX, U64_MAX))
+    last = NUMBER_MAX - 1
+    far.gives_baseline(Position(peer(9).id, EPOCH, last, U64_MAX), Position(peer(10).id, EPOCH, NUMBER_MAX, U64_MAX))
     far.asks(Pull(far.link.mine, peer(9).id, EPOCH, [(1, U64_MAX)]))
-    assert bench.replies(Pulled) == [Pulled(peer(9).id, EPOCH, U64_MAX, U64_MAX, U64_MAX)] and len(bench.of(REPLY)) >= 1
+    assert bench.replies(Pulled) == [Pulled(peer(9).id, EPOCH, NUMBER_MAX, last, U64_MAX)] and len(bench.of(REPLY)) >= 1
+    far.asks(Pull(far.link.mine, peer(10).id, EPOCH, [(1, U64_MAX)]))
+    assert bench.replies(Pulled)[1:] == [Pulled(peer(10).id, EPOCH, 0, 0, 0)], "nobody has come so far"

@@ -93,8 +93,8 @@ def segment(payload: bytes, **fields: Any) -> bytes:
         fields.get("flags", 0),
         fields.get("length", len(payload)),
     )
-    tail += payload + fields.get("blocks", b"")
-    return head + way + struct.pack(">I", fields.get("check", crc32(head + tail))) + tail
+    check = struct.pack(">I", fields.get("check", crc32(head + tail)))
+    return head + way + check + tail + payload + fields.get("blocks", b"")
 
 
 def block(kind: int, value: bytes, length: int | None = None) -> bytes:
@@ -240,8 +240,8 @@ SEGMENTS_REFUSED = [
     ("version", segment(MESSAGES_BYTES, major=2)),
     ("version", segment(MESSAGES_BYTES, major=0)),
     ("check", segment(MESSAGES_BYTES, check=0)),
-    ("check", segment(MESSAGES_BYTES)[:-1]),
-    ("check", segment(MESSAGES_BYTES) + b"\0"),
+    ("check", segment(MESSAGES_BYTES, cluster=1, check=0)),  # a damaged cluster is not a foreign one
+    ("check", segment(MESSAGES_BYTES, code=1122, number=0, topic=b"F\0\x0f", check=0)),
     ("cluster", segment(MESSAGES_BYTES, cluster=cluster_hash("another"))),
     ("code", segment(MESSAGES_BYTES, code=1155, hops=0)),
     ("code", segment(MESSAGES_BYTES, code=1133, hops=1)),
@@ -255,6 +255,8 @@ SEGMENTS_REFUSED = [
     ("field", segment(MESSAGES_BYTES, first=2**64 - 2)),  # with two messages the next one would have no number
     ("length", segment(MESSAGES_BYTES, length=len(MESSAGES_BYTES) + 1)),
     ("length", segment(MESSAGES_BYTES, length=2**32 - 1)),
+    ("length", segment(MESSAGES_BYTES)[:-1]),
+    ("block", segment(MESSAGES_BYTES) + b"\0"),
     ("block", segment(MESSAGES_BYTES, blocks=b"\0\0\0\0\0")),
     ("block", segment(MESSAGES_BYTES, blocks=block(1, b"four", length=5))),
     ("critical_block", segment(MESSAGES_BYTES, blocks=block(CRITICAL_BLOCK | 7, b""))),
@@ -451,9 +453,9 @@ def test_hops_are_counted_up_to_a_limit() -> None:
         assert CODEC.decode_segment(frame).hops == min(hops + 1, HOPS_MAX)
 
 
-def test_the_mutable_bytes_are_not_under_the_check_and_all_others_are() -> None:
+def test_the_mutable_bytes_of_a_head_are_not_under_the_check_and_all_others_are() -> None:
     frame = segment(MESSAGES_BYTES)
-    for place in range(len(frame)):
+    for place in range(SEGMENT_BYTES):
         damaged = frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1 :]
         try:
             CODEC.decode_segment(damaged)
@@ -463,6 +465,22 @@ def test_the_mutable_bytes_are_not_under_the_check_and_all_others_are() -> None:
             assert error.reason == "check" or in_version or in_code
         else:
             assert place == 18, "the spare byte: nobody reads it"
+
+
+def test_a_damaged_body_is_found_by_its_reader_alone() -> None:
+    """TCP vouches for bodies: whoever passes a segment on does not look into them."""
+    frame = segment(MESSAGES_BYTES)
+    header = CODEC.decode_segment(frame)
+    unread = []
+    for place in range(SEGMENT_BYTES, len(frame)):
+        damaged = frame[:place] + bytes([0xC1]) + frame[place + 1 :]
+        assert CODEC.decode_segment(damaged) == header
+        try:
+            assert decode_messages(damaged, header) != MESSAGES, "what was changed without breaking the form is read as it came"
+            unread.append(place)
+        except WireError as error:
+            assert error.reason in ("body", "field")
+    assert frame.index(b"one") in unread, "any byte is a payload"
 
 
 # -- what a later minor version may add -----------------------------------------------------------------------------------

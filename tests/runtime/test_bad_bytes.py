@@ -20,7 +20,7 @@ from random import Random
 import pytest
 import zmq
 
-from tests.core.test_fuzz import NONCE, damaged_frames, is_true_copy
+from tests.core.test_fuzz import NONCE, damaged_frames, is_intact
 from zmqgossip.core import messages as m
 from zmqgossip.core.config import LAN
 from zmqgossip.core.types import Endpoint, PeerRecord
@@ -397,7 +397,7 @@ def with_a_wanted_topic(frames: Iterable[bytes], link: bytes) -> Iterator[bytes]
     """The same frames on topics that the target has subscribed to; its own socket drops all others."""
     for place, frame in enumerate(frames):
         wanted = (TOPIC_GOSSIP + frame[1:], link + frame, TOPIC_GOSSIP + frame[1:], TOPIC_DIGEST + frame)[place % 4]
-        if not is_true_copy(wanted):
+        if not is_intact(wanted):
             yield wanted
 
 

@@ -10,6 +10,14 @@ from zmqgossip.runtime.body import Body
 from zmqgossip.testing.partition import PartedBody
 
 
+class Loop:
+    def __init__(self) -> None:
+        self.used: list[object] = []
+
+    def use(self, socket: object) -> None:
+        self.used.append(socket)
+
+
 class Sub:
     def __init__(self) -> None:
         self.done: list[tuple[int, bytes]] = []
@@ -21,7 +29,7 @@ class Sub:
 def body(kind: type[Body]) -> Any:
     """One without an engine and a loop."""
     made: Any = object.__new__(kind)
-    made._subs, made._hanging = {}, {}
+    made._subs, made._hanging, made._loop = {}, {}, Loop()
     return made
 
 
@@ -32,6 +40,7 @@ def test_topics_are_added_before_others_are_given_up() -> None:
         one._topics(0.0, 7, (b"a", b"b"), (b"c",))
         one._topics(0.0, 8, (b"a",), ())  # which is closed already
         assert one._subs[7].done == [(zmq.SUBSCRIBE, b"a"), (zmq.SUBSCRIBE, b"b"), (zmq.UNSUBSCRIBE, b"c")]
+        assert one._loop.used == [one._subs[7]], "what came meanwhile is looked for"
 
 
 def test_a_connect_that_hangs_behind_a_partition_is_made_with_the_topics_of_the_latest() -> None:

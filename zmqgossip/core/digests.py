@@ -1,9 +1,9 @@
 """Digests: what this peer says of streams that are unsettled, to all neighbours at once, again and again until they are settled.
 
 A digest is a state and not an event: it rides a pipe that may drop, and the next one makes up for it. What has changed is said
-when it has rested for 50 ms, and every 250 ms while it flows, then after 100, 200 ms ... 1 s; what somebody waits for (a mark
-that is done, or has come) is said at the end of the turn. A stream that is quiet for two seconds and the same at every
-neighbour that spoke of it is settled, and not spoken of any more.
+when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 50, 100, 200 ms ... 1 s; what somebody
+waits for (a mark that is done, or has come) is said at the end of the turn. A stream that is quiet for two seconds and the same
+at every neighbour that spoke of it is settled, and not spoken of any more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from zmqgossip.core.gossip_messages import ENTRIES_MAX, Ask, Digest, Entry
 from zmqgossip.core.node import Node
-from zmqgossip.core.streams import Stream, StreamKey, Streams
+from zmqgossip.core.streams import UNCHANGED, Stream, StreamKey, Streams
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import TOPIC_DIGEST
 
@@ -20,7 +20,7 @@ DIGEST_DUE = "digest due"
 STEP_MIN_S = 0.05
 STEP_MAX_S = 1.0
 FLOWING_S = 0.25
-"""While a stream flows nobody needs to be told so often: a gap shows by itself."""
+"""After the first change: while a stream flows nobody needs to be told so often, a gap shows by itself."""
 DIGEST_BYTES_MAX = 60_000
 ENTRY_BYTES, MARK_BYTES = 80, 28
 """At most, on the wire: an entry or a report of a flush, and each mark or slow one that it names."""
@@ -46,11 +46,13 @@ class Digests:
             self._streams.unsettle(stream)
         stream.changed_at = now
         stream.step = STEP_MIN_S
-        if stream.unsaid_since is None:
-            stream.unsaid_since = now
-        stream.due = min(now + STEP_MIN_S, stream.unsaid_since + FLOWING_S)
+        if stream.unsaid_at == UNCHANGED:
+            stream.unsaid_at = now
+        due, stream.due = stream.due, min(now + STEP_MIN_S, stream.unsaid_at + FLOWING_S)
         if stream.key not in self._open:
             self._open[stream.key] = stream
+            self._arm(stream.due)
+        elif stream.due < due:
             self._arm(stream.due)
 
     def hurry(self, stream: Stream, now: float) -> None:
@@ -111,17 +113,17 @@ class Digests:
         return all(theirs.contiguous == stream.contiguous for theirs in stream.theirs.values())
 
     def _say(self, streams: list[Stream]) -> None:
+        for stream in streams:
+            stream.unsaid_at = UNCHANGED
         if not self._streams.begun or not any(True for _ in self._view.up()):
             return
-        for stream in streams:
-            stream.unsaid_since = None
         for digest in packed(streams):
             self._node.outbox.publish(TOPIC_DIGEST + self._node.codec.encode(digest))
             self._node.counters.add("digests.published")
 
     def told(self, wanted: Sequence[StreamKey]) -> Iterator[Digest]:
         """The answer to a neighbour that asks how these streams are: one digest at least, be it empty."""
-        streams = [self._streams.get(origin, epoch) for origin, epoch in wanted]
+        streams = [self._streams.get(origin, epoch) for origin, epoch in dict.fromkeys(wanted)]
         return packed([stream for stream in streams if stream is not None])
 
     def __len__(self) -> int:

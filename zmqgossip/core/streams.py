@@ -26,6 +26,8 @@ StreamKey = tuple[PeerId, int]
 NUMBER_MAX = 1 << 63
 """No stream gets so far in the life of the universe, and what is added to such a number still fits a field."""
 _NEVER = -1e9
+UNCHANGED = 1e18
+"""For `unsaid_at`: all that there is was said."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,12 +82,13 @@ class Stream:
         marks: those above `done`, by number.
         gone: by key of the link, what neighbours have where the next number is no longer kept.
         jumped_at: when it last went on behind something that was lost.
+        unsaid_at: of the first change that no digest has told of.
     """
 
     __slots__ = (
         "active_at", "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
         "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest",
-        "origin", "parent", "settled", "step", "theirs", "unsaid_since",
+        "origin", "parent", "settled", "step", "theirs", "unsaid_at",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
@@ -103,7 +106,7 @@ class Stream:
         self.hops = 0
         self.parent = 0
         self.active_at = self.changed_at = self.jumped_at = self.marked_at = _NEVER
-        self.unsaid_since: float | None = None
+        self.unsaid_at = UNCHANGED
         self.due = 0.0
         self.step = 0.0
         self.theirs: dict[int, Theirs] = {}
@@ -285,8 +288,8 @@ class Streams:
         return 0 if stream is None else stream.highest
 
     def positions(self) -> list[Position]:
-        """How far each stream is here that has begun at all."""
-        return [stream.position for stream in self._streams.values() if stream.contiguous]
+        """How far each stream is here that has begun at all; those that are not settled last, before them those that settled last."""
+        return [stream.position for stream in sorted(self._streams.values(), key=lambda one: not one.settled) if stream.contiguous]
 
     def in_bucket(self, bucket: int) -> list[Stream]:
         return list(self._buckets.get(bucket, {}).values())

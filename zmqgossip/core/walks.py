@@ -50,6 +50,9 @@ class Walks:
 
     def on_walked(self, link: Link, body: Walked) -> Sequence[Position]:
         """How far streams are at the neighbour; of hashes, the buckets that differ are asked for."""
+        if not self._streams.begun:
+            self._node.counters.add("dropped.digest_before_baseline")
+            return ()
         if len(body.hashes) == BUCKETS:
             differing = [
                 bucket for bucket, (ours, theirs) in enumerate(zip(self._streams.folds, body.hashes, strict=True)) if ours != theirs

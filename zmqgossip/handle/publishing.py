@@ -39,7 +39,7 @@ class Publishing:
             timeout: seconds to wait for room; None for as long as it takes, 0 not at all.
 
         Raises:
-            PayloadTooLarge: topic and payload together do not fit a segment.
+            PayloadTooLarge: the payload does not fit a segment.
             InvalidTopic: no receiver would take that topic.
             WouldBlock: there is no room, and it must not wait.
             Timeout: there was no room in time.

@@ -41,7 +41,7 @@ class Outgoing:
     """The queue. Any thread, callback, signal handler and task may put messages in.
 
     Args:
-        message_bytes_max: bytes of topic and payload of one message.
+        message_bytes_max: bytes of the payload of one message.
         wake: makes the loop take a turn soon.
         bytes_max: bytes that may wait.
 
