@@ -181,7 +181,7 @@ class FlushBook:
         engine = engine_of(origin)
         key = (engine.me.id, engine.me.epoch)
         stream = self.world.ledger.streams.get(key)
-        living = {record.id: None for record in engine._ready_others()}
+        living = {record.id: None for record in engine.gossip.living()}
         for body in self.world.peers:
             me = engine_of(body).me.id
             if stream is None or body is origin or me not in living or me in slow or body.ready_at is None:

@@ -15,10 +15,11 @@ from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import MessagesLost
 from zmqgossip.core.gossip_messages import ENTRIES_MAX, Entry, Notice, Position, Pulled
 from zmqgossip.core.marks import Marks
+from zmqgossip.core.members import Members
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.patience import Patience
-from zmqgossip.core.publisher import Living, Publication, Publisher
+from zmqgossip.core.publisher import Publication, Publisher
 from zmqgossip.core.repair import Repair, is_needed
 from zmqgossip.core.streams import NUMBER_MAX, Stream, Streams, Theirs
 from zmqgossip.core.trees import Trees
@@ -48,26 +49,34 @@ class Gossip:
     """One peer's part in the spreading of gossip."""
 
     __slots__ = (
-        "_living", "_node", "_topics", "_view", "digests", "marks", "patience", "publisher", "repair", "streams", "trees", "walks",
+        "_members", "_node", "_topics", "_view", "digests", "marks", "patience", "publisher", "repair", "streams", "trees", "walks",
     )  # fmt: skip
 
-    def __init__(self, me: PeerRecord, node: Node, view: View, living: Living) -> None:
+    def __init__(self, me: PeerRecord, node: Node, view: View, members: Members) -> None:
         self._node = node
         self._view = view
-        self._living = living
+        self._members = members
         self._topics: dict[bytes, int] = {}  # topics of gossip that somebody takes here, and how many longer ones begin so
         self.streams = Streams(node.config.streams_max, node.config.kept_bytes_max)
         self.publisher = Publisher(me, node, self.streams)
         self.digests = Digests(node, view, self.streams)
         self.trees = Trees(me.id, node, view)
         self.marks = Marks(me.id, me.epoch, node, view, self.streams, self.digests)
-        self.repair = Repair(node, view, self.streams, self.trees, self._lives)
+        self.repair = Repair(node, view, self.streams, self.trees, self._may_live)
         self.patience = Patience(node, view, self.streams, self.marks, self.repair)
         self.walks = Walks(node, self.streams)
         self.streams.dropped = self._forget
 
-    def _lives(self, origin: PeerId) -> bool:
-        return any(record.id == origin for record in self._living())
+    def living(self) -> Sequence[PeerRecord]:
+        """Who must have it for a flush to be complete."""
+        return [
+            member.record for member in self._members.living() if member.record.ready and member.record.id != self.publisher.stream.origin
+        ]
+
+    def _may_live(self, origin: PeerId) -> bool | None:
+        """Whether an origin may still give what is missing; None if nobody here knows it."""
+        member = self._members.get(origin)
+        return None if member is None else member.state not in (PeerState.DEAD, PeerState.LEFT)
 
     def _forget(self, stream: Stream) -> None:
         self.digests.forget(stream)
@@ -96,7 +105,7 @@ class Gossip:
     def _go_on(self, me: PeerRecord, now: float) -> None:
         """Something may be done now that was waited for: the window, a flush."""
         self.publisher.acknowledged(now)
-        self.publisher.look_at_flushes(self._living, now)
+        self.publisher.look_at_flushes(self.living, now)
         self.pump(me, now)
 
     def flush(self, me: PeerRecord, token: int, timeout_s: float, now: float) -> None:

@@ -74,7 +74,7 @@ class PeerEngine:
         self.request_gate = Gate(self.node, _a_second_of(config.peer_requests_per_s, config.peer_bytes_per_s))  # and of answers
         self.view = View()
         self.members = Members(me.id, config.members_max, config.tombstones_max, config.tombstone_s, self.node.outbox)
-        self.gossip = Gossip(me, self.node, self.view, self._ready_others)
+        self.gossip = Gossip(me, self.node, self.view, self.members)
         self.liveness = liveness.Liveness(self.node, self.view)
         self.overlay = overlay.Overlay(self.node, self.view, self.members, self.gossip.trees)
         self.presence = presence.Presence(self.node, seeds, self.members)
@@ -159,10 +159,6 @@ class PeerEngine:
             self.gossip.release(now)
         else:
             self.gossip.hold(now)
-
-    def _ready_others(self) -> list[PeerRecord]:
-        """Who must have it for a flush to be complete."""
-        return [member.record for member in self.members.living() if member.record.ready and member.record.id != self.me.id]
 
     def ask(self, token: int, whom: Whom, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
         """Asks one peer, or tells it something. One ANSWERED effect with `token` follows. Raises PayloadTooLarge, InvalidTimeout."""

@@ -27,6 +27,8 @@ IN_FLIGHT_MAX = 32
 """Pulls that one neighbour is asked at once: its answers share a pipe."""
 HOPELESS_S = 3.0
 """How long a gap that nobody can fill is kept after its origin is gone: all digests have come by then."""
+UNKNOWN_S = 30.0
+"""The same where the origin is not known: what tells of it may be in what is missing."""
 ALONE_S = 1.0
 """How long a second neighbour that has it is waited for, before the only one is believed that the rest is gone."""
 
@@ -46,10 +48,10 @@ class _Want:
 class Repair:
     """One peer's pulls, and its answers to those of others."""
 
-    __slots__ = ("_asked", "_line", "_lives", "_node", "_streams", "_trees", "_view", "_wants")
+    __slots__ = ("_asked", "_line", "_may_live", "_node", "_streams", "_trees", "_view", "_wants")
 
-    def __init__(self, node: Node, view: View, streams: Streams, trees: Trees, lives: Callable[[PeerId], bool]) -> None:
-        self._lives = lives
+    def __init__(self, node: Node, view: View, streams: Streams, trees: Trees, may_live: Callable[[PeerId], bool | None]) -> None:
+        self._may_live = may_live
         self._node = node
         self._view = view
         self._streams = streams
@@ -226,8 +228,10 @@ class Repair:
 
     def _hopeless(self, stream: Stream, now: float) -> int:
         """What is next where nobody has what is missing, and its origin is gone that could give it; 0: not so."""
-        wait_s = 0.0 if stream.jumped_at == stream.changed_at else HOPELESS_S  # the next gap of many: it is as old as the first
-        if not stream.beyond or now - stream.changed_at < wait_s or self._lives(stream.origin):
+        may_live = self._may_live(stream.origin)
+        wait_s = HOPELESS_S if may_live is not None else UNKNOWN_S
+        wait_s = 0.0 if stream.jumped_at == stream.changed_at else wait_s  # the next gap of many: it is as old as the first
+        if not stream.beyond or now - stream.changed_at < wait_s or may_live:
             return 0
         ahead = any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
         return 0 if ahead else min(stream.beyond)
