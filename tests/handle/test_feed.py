@@ -246,7 +246,7 @@ def test_closing_ends_a_loop_in_the_middle_of_a_batch_at_once() -> None:
 def test_what_is_added_without_a_wake_up_is_read_after_the_next_one() -> None:
     feed = Feed(one)
     with in_thread(list, feed) as outcome:
-        wait_for(lambda: feed._readers, SOON_S)
+        wait_for(lambda: feed._gates, SOON_S)
         feed.add(1)
         feed.add(2)
         assert outcome == []

@@ -17,8 +17,6 @@ from zmqgossip.bench.hearing import Hearing
 
 LOOK_S = 0.0001
 """Between two looks at a window that is full. Looking all the time would take from the receivers the core that they need."""
-REOPENS = 4
-"""A window that was full opens again when the n-th part of it is free: a publisher that goes on in small steps wakes receivers for each."""
 END_EVERY_S = 0.05
 END_MAX_S = 10.0
 UNBOUNDED = 1 << 62
@@ -40,9 +38,7 @@ class Window:
     def has_room(self, number: int) -> bool:
         """Whether what comes before `number` may go."""
         if number > self.limit:
-            limit = min(row[SEEN] for row in self._receivers) + self._size
-            if limit >= number + self._size // REOPENS:
-                self.limit = limit
+            self.limit = min(row[SEEN] for row in self._receivers) + self._size
         return number <= self.limit
 
 

@@ -313,10 +313,10 @@ class Gossip:
         if stream.marks:
             self.marks.heard(link, stream, entry)
             self._settle(stream, now)
+        if self.trees.said_hops(link, stream, entry.hops):
+            self.repair.ask_how(link, [stream])
         if entry.contiguous > stream.contiguous:
             self.repair.look(stream, now)
-        elif entry.contiguous == stream.contiguous and self.trees.said_hops(link, stream, entry.hops):
-            self.repair.ask_how(link, [stream])
 
     def on_positions(self, me: PeerRecord, link: Link, positions: Sequence[Position], now: float) -> None:
         """How far settled streams are at a neighbour, which has some otherwise."""

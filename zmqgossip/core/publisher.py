@@ -28,6 +28,8 @@ ACTIVE_S = 5.0
 """A stream that asked for a mark within this shares the window."""
 COUNT_AGAIN_S = 0.1
 """Between two looks at how many publish."""
+SAME_TIME_S = 0.005
+"""Messages of one segment that were published within this have the time of the first: an eighth of the bytes of small ones."""
 MESSAGE_BYTES = 16
 """What a message takes in a segment besides its topic and payload, at most."""
 FLUSH_AGAIN_S = 0.05
@@ -141,7 +143,8 @@ class Publisher:
         topics, payloads, times = self._pack()
         flags = FLAG_MARK if self._wants_mark(sum(map(len, payloads)), now) else 0
         column = topics[:1] if topics.count(topics[0]) == len(topics) else topics
-        body = encode_messages(Messages(me.host, me.port, times if times[0] != times[-1] else times[:1], column, payloads))
+        stamps = times if times[-1] - times[0] > SAME_TIME_S else times[:1]
+        body = encode_messages(Messages(me.host, me.port, stamps, column, payloads))
         segment = self._segment(me, len(payloads), flags, body)
         self._node.counters.add("published.messages", len(payloads))
         return segment

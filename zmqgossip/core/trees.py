@@ -182,7 +182,8 @@ class Trees:
 
     def said_hops(self, link: Link, stream: Stream, hops: int) -> bool:
         """How far a neighbour is from the origin. Whether it is grafted by that: it showed a shorter way three times running."""
-        if hops + 1 >= stream.hops or stream.bucket not in link.lazy:
+        reach = 0 if link.peer.id == stream.origin else hops + 1  # of a segment that it would push here
+        if reach >= stream.hops or stream.bucket not in link.lazy:
             stream.faster.pop(link.key, None)
             return False
         stream.faster[link.key] = stream.faster.get(link.key, 0) + 1

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from operator import length_hint
 from types import TracebackType
@@ -51,8 +52,7 @@ class Feed(Generic[T]):
         self._on_closed = closed
         self._process = Process()
         self._lock = threading.RLock()  # a signal handler may close the feed that its own thread is just reading
-        self._filled = threading.Condition(self._lock)
-        self._readers = 0  # threads that wait
+        self._gates: deque[threading.Lock] = deque()  # of threads that wait; a Condition does the same with five times the Python
         self._waiting: deque[tuple[Any, int]] = deque()
         self._bytes = 0
         self._is_closed = False
@@ -87,8 +87,10 @@ class Feed(Generic[T]):
 
     def wake(self) -> None:
         """Tells a reader who waits that something was added."""
-        with self._lock:
-            self._wake()
+        self._open_gates()
+        if self._tasks:
+            with self._lock:
+                self._wake()
 
     def has_room(self, size: int) -> bool:
         """Whether one thing of `size` bytes would be taken now."""
@@ -107,8 +109,7 @@ class Feed(Generic[T]):
             self._wake()
 
     def _wake(self) -> None:
-        if self._readers:
-            self._filled.notify_all()
+        self._open_gates()
         if self._tasks:
             for waiting, loop in self._tasks.items():
                 wake(loop, waiting)
@@ -176,14 +177,15 @@ class Feed(Generic[T]):
 
     def _unpack_waiting(self, until: float | None) -> bool:
         """Unpacks some of what waits; False when nothing comes until then, or the feed has ended."""
+        if not self._wait_filled(until):
+            return False
         with self._lock:
-            if not self._wait_filled(until):
-                return False
             taken = self._take_batch()
+            ended = self._is_closed
         if not taken:
             if self._error is not None:
                 raise self._error
-            return False
+            return not ended  # else another reader was faster
         items = list(chain.from_iterable(map(self._unpack, taken)))
         with self._lock:
             if self._let_go:
@@ -193,15 +195,25 @@ class Feed(Generic[T]):
         return until is None or time.monotonic() < until
 
     def _wait_filled(self, until: float | None) -> bool:
-        """With the lock held: whether something waits, or the feed has ended, before the time is over."""
-        if self._waiting or self._is_closed:
-            return True
-        self._readers += 1
-        try:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            return bool(self._filled.wait_for(lambda: self._waiting or self._is_closed, left))
-        finally:
-            self._readers -= 1
+        """Whether something waits, or the feed has ended, before the time is over."""
+        while True:
+            with self._lock:
+                if self._waiting or self._is_closed:
+                    return True
+                gate = threading.Lock()
+                gate.acquire()
+                self._gates.append(gate)
+            left = -1.0 if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+            if not gate.acquire(timeout=left):
+                with suppress(ValueError):
+                    self._gates.remove(gate)
+                return bool(self._waiting or self._is_closed)
+
+    def _open_gates(self) -> None:
+        """Lets everybody look again who waits. What was added before is seen by whoever closes a gate after this."""
+        gates = self._gates
+        while gates:
+            gates.popleft().release()
 
     def _take_batch(self) -> list[Any]:
         taken: list[Any] = []
