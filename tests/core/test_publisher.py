@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tests.core.harness import CODEC, WALL, PeerBench, config, segment
+from tests.core.harness import CODEC, WALL, PeerBench, config, messages_of, segment
 from tests.core.streaming import answers, begun, entry, flushes, own, publish, report, says, synced
 from zmqgossip.core.gossip_messages import Entry
 from zmqgossip.core.outbox import Flushed
 from zmqgossip.core.types import PeerState
-from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK
+from zmqgossip.core.wire import BODY_BYTES_MAX, FLAG_FLUSH, FLAG_MARK
 
 
 def flags(bench: PeerBench) -> list[int]:
@@ -110,3 +110,21 @@ def test_nobody_continues_this_peers_own_stream_for_it() -> None:
     bench.wait(1.0)
     assert own(bench).highest == own(bench).contiguous == number
     assert bench.count("dropped.own_id") == 2 and bench.count("pulls.sent") == 0
+
+
+def test_the_longest_topic_and_the_largest_payload_make_a_segment_that_others_take() -> None:
+    bench, _ = begun(2)
+    bench.call(bench.engine.publish, [("\U0001f41f" * 200, bytes(65_536), WALL)])
+    (frame,) = bench.segments
+    assert messages_of(frame).payloads == [bytes(65_536)]
+    assert CODEC.decode_segment(frame).body_length <= BODY_BYTES_MAX
+
+
+def test_many_messages_with_long_topics_share_no_more_than_a_segment_holds() -> None:
+    bench, (far,) = begun(2)
+    topics = ["\U0001f41f" * 196 + f"{number:04}" for number in range(1000)]
+    bench.call(bench.engine.publish, [(topic, b"", WALL + place) for place, topic in enumerate(topics)])
+    for _ in range(20):
+        says(far, done_by(2, bench))
+    assert [topic for frame in bench.segments for topic in messages_of(frame).topics] == topics
+    assert max(CODEC.decode_segment(frame).body_length for frame in bench.segments) <= BODY_BYTES_MAX

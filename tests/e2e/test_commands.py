@@ -139,7 +139,8 @@ def test_a_node_whose_console_goes_away_says_so_once_and_goes_on(tmp_path: Path)
             wait_for(lambda: "listed by seed" in peer.text(), what="a peer joins")
             assert (tmp_path / "talk").read_text().count("cannot write to the console any more") == 1
             assert "Traceback" not in (tmp_path / "talk").read_text()
-            assert f"listed {peer.endpoint}" in (tmp_path / "output_seed.txt").read_text()
+            file = tmp_path / "output_seed.txt"
+            wait_for(lambda: f"listed {peer.endpoint}" in file.read_text(), what="the seed's file says so too")
             seed.send_signal(signal.SIGTERM)
             assert seed.wait(5) == 0
         finally:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zmqgossip.core.events import MessagesLost
-from zmqgossip.core.messages import Message, Messages
+from zmqgossip.core.gossip_messages import Messages
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.wire import Codec, cluster_hash, encode_messages
 from zmqgossip.handle import feed as feed_module, patient as patient_module
@@ -48,8 +48,8 @@ class Filled:
 
 
 def segment(origin: bytes, number: int, first: int, count: int, epoch: int = 1) -> Segment:
-    body = encode_messages(Messages("127.0.0.1", 5001, first, [Message(1.0, "topic", b"x")] * count))
-    frame = CODEC.encode_segment(origin, epoch, number, count, 0, body)
+    body = encode_messages(Messages("127.0.0.1", 5001, [1.0], ["topic"], [b"x"] * count))
+    frame = CODEC.encode_segment(origin, epoch, number, first, count, 0, body)
     return Segment(frame, CODEC.decode_segment(frame), None)
 
 
@@ -131,12 +131,12 @@ def test_losses_are_told_once_by_origin_and_life() -> None:
     losses, one, two = Losses(), bytes(16), bytes(range(16))
     losses.add([segment(one, 1, 1, 3), segment(two, 1, 1, 1), segment(one, 2, 4, 2)])
     losses.add([segment(one, 4, 9, 1), segment(one, 1, 1, 1, epoch=2)])
-    broken = segment(two, 2, 2, 1)
+    broken = segment(two, 2, 2, 1)  # its head tells which messages nobody can read
     losses.add([broken._replace(frame=broken.frame[:-4] + b"\xff\xff\xff\xff")])
     assert losses.drain() == [
         MessagesLost(one, 1, 1, 5, WHY),
         MessagesLost(one, 1, 9, 9, WHY),
-        MessagesLost(two, 1, 1, 1, WHY),
+        MessagesLost(two, 1, 1, 2, WHY),
         MessagesLost(one, 2, 1, 1, WHY),
     ]
     assert losses.drain() == []

@@ -160,7 +160,7 @@ class Publisher:
         while waiting:
             topic, payload, sent_at = waiting[0]
             size = len(topic) + len(payload)
-            room -= size + MESSAGE_BYTES
+            room -= size + MESSAGE_BYTES if topic.isascii() else size + MESSAGE_BYTES + 3 * len(topic)  # UTF-8 takes up to four bytes
             if room < 0 and payloads:
                 break
             waiting.popleft()
