@@ -173,6 +173,16 @@ def test_gaps_that_nobody_can_fill_are_named_when_their_origin_is_gone_and_kept_
     assert lost(bench) == [(2, 2), (4, 4)] and numbers(bench) == [1, 3, 5]
 
 
+def test_a_gap_of_an_origin_that_is_not_known_is_kept_for_half_a_minute() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(ORIGIN, 2))
+    says(far, entry(ORIGIN, 0))
+    bench.wait(25.0)
+    assert lost(bench) == []
+    bench.wait(10.0)
+    assert lost(bench) == [(1, 1)] and numbers(bench) == [2]
+
+
 # -- answering ------------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, strategies as st
 
 from tests.core.harness import CODEC, Far, PeerBench, config, peer, segment, steady
-from tests.core.streaming import ORIGIN, answers, asked, begun, entry, gives, publish, says, synced
+from tests.core.streaming import ORIGIN, answers, asked, begun, entry, gives, publish, pulls, says, synced
 from zmqgossip.core import outbox
 from zmqgossip.core.trees import cover
 from zmqgossip.core.wire import bucket_of, bucket_topic, propagated
@@ -123,14 +123,30 @@ def test_a_parent_that_is_lost_is_replaced_by_a_pruned_one_that_is_asked_what_is
     gives(pruned, ORIGIN, [11])
 
 
-def test_whoever_is_pulled_from_pushes_again() -> None:
+def test_whoever_gives_what_was_missing_pushes_again() -> None:
     bench, fars = begun(2, 3, 4)
     all_bring(bench, fars, 1, 10)
     (pruned,) = [far for far in fars if lazy(far)]
-    for _ in range(3):
-        says(pruned, entry(ORIGIN, 11))
-        bench.wait(0.06)
+    says(pruned, entry(ORIGIN, 11))
+    bench.wait(0.06)
+    assert lazy(pruned), "it may still come by itself"
+    gives(pruned, ORIGIN, [11])
     assert not lazy(pruned)
+
+
+def test_pulls_that_were_too_soon_make_the_next_ones_later() -> None:
+    bench, (far, other) = begun(2, 3)
+    for number in range(1, 8):
+        says(far, entry(ORIGIN, number))
+        bench.wait(2.0)
+        other.gossip(segment(ORIGIN, number))
+        gives(far, ORIGIN, [number])
+    bench.forget()
+    says(far, entry(ORIGIN, 8))
+    bench.wait(0.5)
+    assert pulls(bench) == []
+    bench.wait(1.0)
+    assert len(pulls(bench)) == 1
 
 
 def test_a_pruned_neighbour_that_is_nearer_three_digests_running_is_taken() -> None:

@@ -181,7 +181,9 @@ class Gossip:
         if stream.settled:
             streams.unsettle(stream)
         segment = Segment(frame, header, (link.peer.id, link.peer.endpoint))
-        if not pulled:
+        if pulled:
+            self.repair.was_needed(link, stream)
+        else:
             self.trees.came_first(link, stream, header.hops, len(frame), now)
         self._forward(stream, segment, pulled)
         self._deliver(stream, streams.add(stream, segment))
@@ -199,6 +201,7 @@ class Gossip:
     def _known(self, link: Link, stream: Stream, pulled: bool, now: float) -> None:
         if pulled:
             self._node.counters.add("duplicates.pulled")
+            self.repair.was_hasty()
         else:
             self.trees.came_again(link, stream, now)
 

@@ -2,7 +2,9 @@
 
 A gap, or a neighbour whose digest is ahead, is no loss yet: what is missing may still be on its way. Only when a stream has not
 moved for a while, the neighbour that is ahead is asked for exactly what is missing. One question a stream is under way; who does not answer
-in time is passed over for the next. Asking somebody also has him push again (a graft): the way that should have brought it is broken.
+in time is passed over for the next. Whoever has given what was missing is asked to push again (a graft): the way that should have
+brought it is broken. What came by itself while it was being pulled was asked for too soon: on a machine that is overloaded, and
+there pulls would make it more so. So the wait before a pull grows by half with each of those, and shrinks with each that was needed.
 
 What nobody keeps any more is given up by name: the stream jumps to the oldest number that two neighbours have, or the only one that
 is ahead after a second, and the numbers of the next segment's messages tell which are lost.
@@ -23,6 +25,8 @@ from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import propagated
 
 PULL_DUE = "pull due"
+WAIT_MAX_S = 1.0
+"""Before a pull, however often it was hasty: a digest is repeated once a second."""
 IN_FLIGHT_MAX = 32
 """Pulls that one neighbour is asked at once: its answers share a pipe."""
 HOPELESS_S = 3.0
@@ -48,7 +52,7 @@ class _Want:
 class Repair:
     """One peer's pulls, and its answers to those of others."""
 
-    __slots__ = ("_asked", "_line", "_may_live", "_node", "_streams", "_trees", "_view", "_wants")
+    __slots__ = ("_asked", "_line", "_may_live", "_node", "_streams", "_trees", "_view", "_wait_s", "_wants")
 
     def __init__(self, node: Node, view: View, streams: Streams, trees: Trees, may_live: Callable[[PeerId], bool | None]) -> None:
         self._may_live = may_live
@@ -58,14 +62,24 @@ class Repair:
         self._trees = trees
         self._wants: dict[StreamKey, _Want] = {}
         self._asked: dict[int, int] = {}  # by key of the link: pulls that are under way
+        self._wait_s = node.config.pull_after_s
         self._line: dict[StreamKey, None] = {}  # streams that found everybody busy
+
+    def was_needed(self, link: Link, stream: Stream) -> None:
+        """A segment that was pulled was new."""
+        self._wait_s = max(self._wait_s * 0.9, self._node.config.pull_after_s)
+        self._trees.graft(link, stream.bucket)
+
+    def was_hasty(self) -> None:
+        """A segment that was pulled had come by itself meanwhile."""
+        self._wait_s = min(self._wait_s * 1.5, max(WAIT_MAX_S, self._node.config.pull_after_s))
 
     # -- when to ask ------------------------------------------------------------------------------------------------------
 
     def look(self, stream: Stream, now: float) -> None:
         """The stream has a gap, or somebody is ahead."""
         if stream.key not in self._wants and self.lacks(stream):
-            want = _Want(stream, now + self._node.config.pull_after_s, stream.contiguous)
+            want = _Want(stream, now + self._wait_s, stream.contiguous)
             self._wants[stream.key] = want
             self._arm(want.due)
 
@@ -125,11 +139,11 @@ class Repair:
             want.silent[want.asked] = None
             self._asks(want, 0)
         elif stream.contiguous > want.contiguous:  # it moves: what is missing is on its way
-            want.contiguous, want.due = stream.contiguous, now + config.pull_after_s
+            want.contiguous, want.due = stream.contiguous, now + self._wait_s
             want.silent.clear()
             stream.gone.clear()
             return 0
-        want.due = now + config.pull_after_s
+        want.due = now + self._wait_s
         holders = self._holders(stream, want)
         free = [link for link in holders if self._asked.get(link.key, 0) < IN_FLIGHT_MAX]
         if free:
@@ -162,13 +176,12 @@ class Repair:
         upto = max(stream.highest, theirs.contiguous if theirs is not None else 0)
         ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
         if not ranges:
-            want.due = now + self._node.config.pull_after_s
+            want.due = now + self._wait_s
             return
         self._asks(want, link.key)
         want.contiguous, want.due = stream.contiguous, now + self._node.config.pull_timeout_s
         want.exchange = self._node.ask(link.key, Pull(link.theirs, stream.origin, stream.epoch, ranges))
         self._node.counters.add("pulls.sent")
-        self._trees.graft(link, stream.bucket)
 
     def came(self, link: Link, body: Pulled, exchange: int, now: float) -> list[tuple[Stream, int]]:
         """The end of an answer: the rest is asked for at once. Streams that must jump."""
