@@ -24,6 +24,8 @@ HOLD_DUE = "hold due"
 FLUSHES_KEPT = 8
 """Reports of flushes that are repeated: one that a neighbour has missed is made up for by the next digest."""
 SLOW_NAMED_MAX = 256
+SILENT_S = 1.0
+"""A neighbour that lacks something says so once a second at least."""
 JUMPED_S = 20.0
 """So long a node that lost messages of a stream names itself in its flushes as one that does not have all."""
 U64 = 1 << 64
@@ -65,7 +67,7 @@ class Marks:
                 continue
             if link.slow:
                 mark.slow[link.peer.id] = None
-            elif self._waits_for(stream, number, link) and not (is_leaf and not flush and self._is_near(stream, number, link)):
+            elif self._waits_for(stream, number, link) and not (is_leaf and not flush and self._may_pass(stream, number, link, now)):
                 mark.waiting[link.key] = now
         stream.marks[number] = mark
         stream.marked_at = now
@@ -81,10 +83,13 @@ class Marks:
             return theirs.marks[number] == self._me
         return theirs.contiguous < number  # else it has jumped over it, and takes no part
 
-    def _is_near(self, stream: Stream, number: int, link: Link) -> bool:
-        """Within a window when it last spoke: what it lacks is kept here until it says so."""
+    def _may_pass(self, stream: Stream, number: int, link: Link, now: float) -> bool:
+        """Whether a leaf need not wait for a neighbour: it was within a window when it last spoke, and what it lacks is kept here until it
+        says so; or it says nothing at all, and whoever is its parent finds out that it is slow.
+        """
         theirs = stream.theirs.get(link.key)
-        return theirs is not None and theirs.contiguous + self._node.config.pipe_segments // 2 >= number
+        is_near = theirs is not None and theirs.contiguous + self._node.config.pipe_segments // 2 >= number
+        return is_near or now - link.last_heard > SILENT_S
 
     # -- what neighbours say ----------------------------------------------------------------------------------------------
 
