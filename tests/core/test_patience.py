@@ -43,11 +43,25 @@ def test_a_neighbour_that_has_the_mark_and_answers_is_not_slow_for_what_its_chil
     assert slow_at(bench) == 0
 
 
-def test_a_neighbour_that_creeps_is_slow_by_the_sum_of_its_delays_progress_or_not() -> None:
-    bench, (parent, child) = begun(2, 3)
+def test_the_last_of_many_that_all_take_their_time_is_not_slow() -> None:
+    bench, (parent, child, *others) = begun(2, 3, 4, 5)
+    for number in range(1, 150):
+        parent.gossip(marked(ORIGIN, number))
+        bench.wait(0.3)
+        for other in others:
+            answers(other, entry(ORIGIN, number, done=number))
+        bench.wait(0.2)
+        answers(child, entry(ORIGIN, number, done=number))
+    assert slow_at(bench) == 0
+
+
+def test_a_neighbour_that_creeps_behind_the_others_is_slow_by_the_sum_of_its_delays_progress_or_not() -> None:
+    bench, (parent, child, *others) = begun(2, 3, 4, 5)
     waited_s = 0.0
     for number in range(1, 150):
         parent.gossip(marked(ORIGIN, number))
+        for other in others:
+            answers(other, entry(ORIGIN, number, done=number))
         for _ in range(4):
             waited_s += 0.0 if child.link.slow else 0.1
             bench.wait(0.1)

@@ -319,11 +319,12 @@ class Gossip:
                 return  # it is late with what is settled here
             self.digests.touch(stream, now)
         before = stream.theirs.get(link.key)
-        stream.theirs[link.key] = Theirs(entry.contiguous, entry.done, entry.hops, dict(entry.marks))
+        moved_at = now if before is None or entry.contiguous > before.contiguous else before.moved_at
+        stream.theirs[link.key] = Theirs(entry.contiguous, entry.done, entry.hops, dict(entry.marks), moved_at)
         if entry.contiguous < stream.contiguous and before is None:
             self.digests.touch(stream, now)  # it may not know yet what it lacks
         if stream.marks:
-            self.marks.heard(link, stream, entry)
+            self.marks.heard(link, stream, entry, now)
             self._settle(stream, now)
         if self.trees.said_hops(link, stream, entry.hops):
             self.repair.ask_how(link, [stream])

@@ -65,11 +65,13 @@ class Marks:
         for link in self._view.synced():
             if link.key == key or link.leaving:
                 continue
+            mark.asked += not link.slow
             if link.slow:
                 mark.slow[link.peer.id] = None
             elif self._waits_for(stream, number, link) and not (is_leaf and not flush and self._may_pass(stream, number, link, now)):
                 mark.waiting[link.key] = now
         stream.marks[number] = mark
+        _look_at_others(mark, now)
         stream.marked_at = now
         self._digests.hurry(stream, now)
 
@@ -93,7 +95,7 @@ class Marks:
 
     # -- what neighbours say ----------------------------------------------------------------------------------------------
 
-    def heard(self, link: Link, stream: Stream, entry: Entry) -> None:
+    def heard(self, link: Link, stream: Stream, entry: Entry, now: float) -> None:
         """A neighbour says how its marks are; it stands in `stream.theirs` already."""
         for report in entry.flushes:
             mark = stream.marks.get(report.mark)
@@ -102,6 +104,7 @@ class Marks:
         for number, mark in stream.marks.items():
             if link.key in mark.waiting and not self._waits_for(stream, number, link):
                 del mark.waiting[link.key]
+                _look_at_others(mark, now)
 
     def link_lost(self, link: Link, now: float) -> None:
         """Nobody waits for a link that is gone; what it has brought has no parent any more."""
@@ -120,6 +123,7 @@ class Marks:
             for mark in stream.marks.values():
                 if mark.waiting.pop(link.key, None) is not None:
                     mark.slow[link.peer.id] = None
+                    _look_at_others(mark, now)
             self.settle(stream, now)
 
     # -- being done -------------------------------------------------------------------------------------------------------
@@ -182,3 +186,9 @@ class Marks:
             self._is_holding = False
             for stream in self._streams.all():
                 self.settle(stream, now)
+
+
+def _look_at_others(mark: Mark, now: float) -> None:
+    """Notes when half of those that were asked are done: the rest is measured by them."""
+    if mark.others_at is None and 2 * len(mark.waiting) <= mark.asked:
+        mark.others_at = now

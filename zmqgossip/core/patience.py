@@ -1,9 +1,10 @@
 """Patience: how long a neighbour is waited for before it is slow.
 
 Whoever waits for a mark for 100 ms asks each neighbour that it waits for how it stands: digests ride a pipe that may drop. The time
-in which others waited for a neighbour is added up, progress or not; more than `slow_after_s` of the last four times that, and it is
-slow: not waited for any more, until it is within half a window again. A neighbour is judged by its own number or its silence, never
-by what those behind it lack.
+in which others waited for a neighbour is added up; more than `slow_after_s` of the last four times that, and it is slow: not waited
+for any more, until it is within half a window again. A neighbour is judged by its own number or its silence, never by what those
+behind it lack; and by its number only while it does not move, or is far behind the others: who creeps is slow, and not who is the
+last of all that work as hard as they can.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from zmqgossip.core.view import Link, View
 
 PATIENCE_DUE = "patience due"
 LOOK_S = 0.1
+SILENT_S = 1.0
+"""Without an answer, or without a number more: ten looks, and as many chances."""
 ASK_AGAIN_MAX_S = 1.0
 AGAIN_S = 1.0
 """So long who was found slow stays so: it must not be told of ten times a second."""
@@ -67,8 +70,11 @@ class Patience:
                 link.asked_at = now
             link.asked_again_at = now + min(2 * max(now - link.asked_at, LOOK_S), ASK_AGAIN_MAX_S)
             self._repair.ask_how(link, streams[:64])
-        if not (self._is_silent(link, now) or any(self._is_behind(link, stream) for stream in streams)):
+        silent_s = now - link.asked_at
+        if silent_s <= SILENT_S and not any(self._is_late(link, stream, now) for stream in streams):
             return
+        if SILENT_S < silent_s <= SILENT_S + elapsed:
+            elapsed += SILENT_S  # it was silent all the time
         after, horizon = self._node.config.slow_after_s, now - MEMORY * self._node.config.slow_after_s
         link.waited = [(at, spent) for at, spent in link.waited if at > horizon]
         link.waited.append((now, elapsed))
@@ -76,15 +82,18 @@ class Patience:
             self._slow(link, now)
 
     @staticmethod
-    def _is_silent(link: Link, now: float) -> bool:
-        return link.asked_at is not None and now - link.asked_at > LOOK_S
-
-    @staticmethod
-    def _is_behind(link: Link, stream: Stream) -> bool:
-        """Whether it lacks the oldest mark that it is waited for with."""
+    def _is_late(link: Link, stream: Stream, now: float) -> bool:
+        """Whether it lacks the oldest mark that it is waited for with, and that is its own fault: it does not move, or has taken twice
+        as long as half of the others by now. Whoever publishes flat out always waits for somebody; that alone makes nobody slow.
+        """
         theirs = stream.theirs.get(link.key)
         number = min((number for number, mark in stream.marks.items() if link.key in mark.waiting), default=0)
-        return theirs is not None and theirs.contiguous < number
+        if theirs is None or theirs.contiguous >= number:
+            return False
+        mark = stream.marks[number]
+        if now - max(theirs.moved_at, mark.came_at) >= SILENT_S:
+            return True
+        return mark.asked > 1 and mark.others_at is not None and now - mark.came_at >= 2 * (mark.others_at - mark.came_at) + LOOK_S
 
     def _slow(self, link: Link, now: float) -> None:
         link.slow, link.slow_at = True, now

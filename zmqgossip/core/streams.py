@@ -37,6 +37,7 @@ class Mark:
     Attributes:
         parent: key of the link that brought it, 0 when there is none, or it is gone; `parent_id` is what others are told.
         waiting: keys of the links that have not said that they are done, or have it of somebody else, and since when.
+        asked: neighbours that were waited for at first, or were done already; `others_at` is when half of them were.
         flush: who it is for is counted.
         reports: of nodes that had it of this one: by who they are, because a link may be replaced and its report said again.
         slow: ids of neighbours that are not waited for.
@@ -47,6 +48,8 @@ class Mark:
     came_at: float
     waiting: dict[int, float]
     flush: bool = False
+    asked: int = 0
+    others_at: float | None = None
     reports: dict[PeerId, FlushReport] = field(default_factory=dict)
     slow: dict[PeerId, None] = field(default_factory=dict)
 
@@ -59,6 +62,7 @@ class Theirs:
     done: int
     hops: int
     marks: dict[int, PeerId]
+    moved_at: float = _NEVER  # when `contiguous` was seen to grow
 
 
 class Gone(NamedTuple):
