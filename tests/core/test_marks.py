@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.core.harness import PeerBench, neighbour, peer, segment
+from tests.core.harness import Far, PeerBench, neighbour, peer, segment
 from tests.core.streaming import (
     ORIGIN,
     begun,
@@ -11,14 +11,16 @@ from tests.core.streaming import (
     flush_segment,
     gives,
     marked,
+    own,
     report,
     says,
     stream_of,
     synced,
 )
+from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.gossip_messages import Entry, FlushReport
 from zmqgossip.core.types import FIRST_ID
-from zmqgossip.core.wire import life_hash
+from zmqgossip.core.wire import bucket_of, bucket_topic, life_hash
 
 
 def last_entry(bench: PeerBench) -> Entry:
@@ -162,3 +164,90 @@ def test_more_marks_than_a_digest_holds_stop_nothing() -> None:
 
 def test_ids_that_stand_in_a_sum_are_lives_and_not_peers() -> None:
     assert life_hash(peer(1).id, 1) != life_hash(peer(1).id, 2)
+
+
+# -- leaves, and an application that does not read ------------------------------------------------------------------------
+
+
+def leaf(*contiguous: int) -> tuple[PeerBench, Far, list[Far]]:
+    """A peer that nobody takes gossip from; its parent, and others that have said how far they are of the 400 segments that it has."""
+    bench, (parent, *others) = begun(*range(2, 3 + len(contiguous)))
+    bench.call(bench.engine.on_unsubscription, b"E")
+    for number in range(1, 400):
+        parent.gossip(segment(ORIGIN, number))
+    for other, number in zip(others, contiguous, strict=True):
+        says(other, entry(ORIGIN, number))
+    return bench, parent, others
+
+
+HALF_A_PIPE = DEFAULT.pipe_segments // 2
+
+
+def test_a_leaf_waits_for_nobody_who_is_within_a_window() -> None:
+    bench, parent, _ = leaf(400 - HALF_A_PIPE, 399)
+    parent.gossip(marked(ORIGIN, 400))
+    assert last_entry(bench).done == 400
+
+
+def test_a_leaf_waits_for_who_is_further_behind() -> None:
+    bench, parent, (other,) = leaf(399 - HALF_A_PIPE)
+    parent.gossip(marked(ORIGIN, 400))
+    assert last_entry(bench).done == 0
+    says(other, entry(ORIGIN, 400, done=400))
+    assert last_entry(bench).done == 400
+
+
+def test_a_leaf_does_not_wait_for_a_neighbour_that_says_nothing() -> None:
+    bench, parent, _ = leaf(0)
+    bench.wait(1.1)
+    parent.gossip(marked(ORIGIN, 400))
+    assert last_entry(bench).done == 400
+
+
+def test_a_leaf_waits_for_everybody_with_a_flush() -> None:
+    bench, parent, (other,) = leaf(399)
+    parent.gossip(flush_segment(ORIGIN, 400))
+    assert last_entry(bench).done == 0
+    says(other, entry(ORIGIN, 400, done=400))
+    assert last_entry(bench).done == 400
+
+
+def test_who_has_a_subscriber_for_the_bucket_is_no_leaf() -> None:
+    bench, parent, (other,) = leaf(399)
+    bench.call(bench.engine.on_subscription, bucket_topic(bucket_of(ORIGIN.id)))
+    parent.gossip(marked(ORIGIN, 400))
+    assert last_entry(bench).done == 0
+    says(other, entry(ORIGIN, 400, done=400))
+    assert last_entry(bench).done == 400
+
+
+def test_nothing_of_others_is_acknowledged_while_the_application_does_not_read_for_as_long_as_a_slow_neighbour_is_waited_for() -> None:
+    bench, (parent,) = begun(2)
+    bench.call(bench.engine.on_room, False)
+    parent.gossip(marked(ORIGIN, 1))
+    bench.wait(DEFAULT.slow_after_s - 0.1)
+    assert last_entry(bench).done == 0
+    bench.wait(0.2)
+    assert last_entry(bench).done == 1
+    parent.gossip(marked(ORIGIN, 2))
+    assert last_entry(bench).done == 2, "it was waited for long enough"
+
+
+def test_what_waited_for_the_application_is_acknowledged_when_it_reads_and_it_is_waited_for_anew_when_it_stops() -> None:
+    bench, (parent,) = begun(2)
+    for number in (1, 2):
+        bench.call(bench.engine.on_room, False)
+        parent.gossip(marked(ORIGIN, number))
+        bench.wait(1.0)
+        assert last_entry(bench).done == number - 1
+        bench.call(bench.engine.on_room, True)
+        assert last_entry(bench).done == number
+
+
+def test_ones_own_marks_do_not_wait_for_ones_own_application() -> None:
+    bench, (far,) = begun(2)
+    bench.call(bench.engine.on_room, False)
+    bench.call(bench.engine.flush, 1, 5.0)
+    number = own(bench).highest
+    says(far, entry(bench.engine.me, number, done=number))
+    assert own(bench).done == number

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from tests.core.harness import CODEC, WALL, Far, PeerBench, config, peer, segment
 from tests.core.streaming import ORIGIN, begun, entry, gives, numbers, own, publish, pulls, says, stream_of, synced
 from zmqgossip.core import outbox
+from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import MessagesLost
 from zmqgossip.core.gossip_messages import Pull, Pulled
 from zmqgossip.core.types import PeerState
@@ -212,3 +214,25 @@ def test_a_pull_of_an_unknown_stream_is_answered_with_nothing() -> None:
     bench, (far,) = begun(2)
     found, end = answer(bench, far, (1, 5), origin=bytes(16))
     assert found == [] and (end.oldest, end.contiguous, end.messages) == (0, 0, 0)
+
+
+def test_pulls_that_were_too_soon_make_the_next_ones_later_and_those_that_were_needed_sooner_again() -> None:
+    bench, (far,) = begun(2)
+
+    def waited(number: int, comes_by_itself: bool) -> float:
+        """How long after a gap before that number it is asked for; then it comes."""
+        far.gossip(segment(ORIGIN, number + 1))
+        bench.forget()
+        start = bench.now
+        while not pulls(bench):
+            bench.wait(0.01)
+        if comes_by_itself:
+            far.gossip(segment(ORIGIN, number))
+        gives(far, ORIGIN, [number], contiguous=number + 1)
+        return bench.now - start
+
+    hasty = [waited(number, True) for number in range(1, 31, 2)]
+    assert hasty[0] == pytest.approx(DEFAULT.pull_after_s, abs=0.02) and hasty == sorted(hasty)
+    assert hasty[1] == pytest.approx(1.5 * DEFAULT.pull_after_s, abs=0.02) and hasty[-1] == pytest.approx(1.0, abs=0.02)
+    needed = [waited(number, False) for number in range(31, 121, 2)]
+    assert needed == sorted(needed, reverse=True) and needed[-1] == pytest.approx(DEFAULT.pull_after_s, abs=0.02)
