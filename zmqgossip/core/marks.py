@@ -65,8 +65,9 @@ class Marks:
         for link in self._view.synced():
             if link.key == key or link.leaving:
                 continue
-            mark.asked += not link.slow
-            if link.slow:
+            is_slow = link.slow or self._is_away(stream, number, link, now)
+            mark.asked += not is_slow
+            if is_slow:
                 mark.slow[link.peer.id] = None
             elif self._waits_for(stream, number, link) and not (is_leaf and not flush and self._may_pass(stream, number, link, now)):
                 mark.waiting[link.key] = now
@@ -84,6 +85,13 @@ class Marks:
         if number in theirs.marks:
             return theirs.marks[number] == self._me
         return theirs.contiguous < number  # else it has jumped over it, and takes no part
+
+    def _is_away(self, stream: Stream, number: int, link: Link, now: float) -> bool:
+        """Whether a neighbour is as good as slow for a node that has not had to wait for it yet: far behind, and silent for long."""
+        theirs, config = stream.theirs.get(link.key), self._node.config
+        if theirs is None or theirs.contiguous + config.pipe_segments // 2 >= number:
+            return False
+        return now - max(theirs.moved_at, link.last_heard) > config.slow_after_s
 
     def _may_pass(self, stream: Stream, number: int, link: Link, now: float) -> bool:
         """Whether a leaf need not wait for a neighbour: it was within a window when it last spoke, and what it lacks is kept here until it

@@ -18,8 +18,8 @@ from zmqgossip.core.view import Link, View
 
 PATIENCE_DUE = "patience due"
 LOOK_S = 0.1
-SILENT_S = 1.0
-"""Without an answer, or without a number more: ten looks, and as many chances."""
+SILENT_S = 0.5
+"""Without an answer, or without a number more: five looks, and as many chances."""
 ASK_AGAIN_MAX_S = 1.0
 AGAIN_S = 1.0
 """So long who was found slow stays so: it must not be told of ten times a second."""
