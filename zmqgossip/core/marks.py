@@ -24,7 +24,7 @@ HOLD_DUE = "hold due"
 FLUSHES_KEPT = 8
 """Reports of flushes that are repeated: one that a neighbour has missed is made up for by the next digest."""
 SLOW_NAMED_MAX = 256
-SILENT_S = 1.0
+QUIET_S = 1.0
 """A neighbour that lacks something says so once a second at least."""
 JUMPED_S = 20.0
 """So long a node that lost messages of a stream names itself in its flushes as one that does not have all."""
@@ -99,7 +99,7 @@ class Marks:
         """
         theirs = stream.theirs.get(link.key)
         is_near = theirs is not None and theirs.contiguous + self._node.config.pipe_segments // 2 >= number
-        return is_near or now - link.last_heard > SILENT_S
+        return is_near or now - link.last_heard > QUIET_S
 
     # -- what neighbours say ----------------------------------------------------------------------------------------------
 
