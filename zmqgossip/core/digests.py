@@ -87,6 +87,9 @@ class Digests:
                 said.pop(key, None)
                 self._streams.settle(stream)
                 continue
+            if self._is_known(stream):
+                stream.due = max(stream.changed_at + QUIET_S, now + STEP_MIN_S)
+                continue
             said[key] = stream
             if stream.step == STEP_MAX_S and now - stream.changed_at >= QUIET_S:
                 for link_key in [link_key for link_key, theirs in stream.theirs.items() if theirs.contiguous < stream.contiguous]:
@@ -106,6 +109,16 @@ class Digests:
             if link is not None and link.connected and link.theirs:
                 self._node.ask(key, Ask(link.theirs, streams[:ENTRIES_MAX]))
                 self._node.counters.add("digests.asked")
+
+    def _is_known(self, stream: Stream) -> bool:
+        """Whether it was said, and every neighbour has said the same: nobody learns anything if it is said again."""
+        if stream.unsaid_at != UNCHANGED or stream.marks or stream.beyond or not stream.begun:
+            return False
+        for link in self._view.up():
+            theirs = stream.theirs.get(link.key)
+            if theirs is None or theirs.contiguous != stream.contiguous:
+                return False
+        return True
 
     def _is_settled(self, stream: Stream, now: float) -> bool:
         if now - stream.changed_at < QUIET_S or stream.marks or stream.beyond or not stream.begun:
