@@ -104,7 +104,7 @@ def test_a_peer_alone_with_its_seeds_waits_for_the_second() -> None:
 # -- crashes --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_survivors_of_a_crash_deliver_everything_and_every_list_is_right(seed: int) -> None:
     world = network(seed, 30)
     for number in range(60):
