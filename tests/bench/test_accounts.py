@@ -62,4 +62,5 @@ def test_the_others_are_well_again_when_they_have_had_their_rate_for_a_second() 
     assert timeline([1000] * 24, 10.0, 15.0).recovered_s(1000) == 0
     assert timeline([1000] * 10 + [100] * 14, 10.0, 15.0).recovered_s(1000) is None
     assert stalled.rate(100.0, 200.0) is None
+    assert timeline([1000] * 10 + [0, 1000, 0, 0, 500] + [0] * 3, begin=10.0, end=15.0).halted_s(1000) == pytest.approx(3.0)
     assert len(stalled.series()["the troubled one"]) == len(stalled.series()["slowest of the others"])

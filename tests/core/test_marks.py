@@ -251,3 +251,20 @@ def test_ones_own_marks_do_not_wait_for_ones_own_application() -> None:
     number = own(bench).highest
     says(far, entry(bench.engine.me, number, done=number))
     assert own(bench).done == number
+
+
+def test_nobody_waits_anew_for_a_neighbour_that_is_far_behind_and_silent_for_long() -> None:
+    bench, (parent, child) = begun(2, 3)
+    far_on = DEFAULT.pipe_segments // 2 + 2
+    bench.subscription(bucket_topic(bucket_of(ORIGIN.id)))  # no leaf
+    says(child, entry(ORIGIN, 1))
+    for number in range(1, far_on):
+        parent.gossip(segment(ORIGIN, number))
+    bench.now += DEFAULT.slow_after_s / 2
+    parent.gossip(marked(ORIGIN, far_on))
+    assert last_entry(bench).done == 0, "it has spoken lately"
+    says(child, entry(ORIGIN, 1, done=far_on))
+    bench.now += DEFAULT.slow_after_s + 0.1
+    parent.gossip(marked(ORIGIN, far_on + 1))
+    stream = stream_of(bench)
+    assert not stream.marks and stream.done == far_on + 1

@@ -11,6 +11,7 @@ from zmqgossip.core import outbox
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import MessagesLost
 from zmqgossip.core.gossip_messages import Pull, Pulled
+from zmqgossip.core.repair import PULLED_MAX
 from zmqgossip.core.types import PeerState
 
 
@@ -236,3 +237,11 @@ def test_pulls_that_were_too_soon_make_the_next_ones_later_and_those_that_were_n
     assert hasty[1] == pytest.approx(1.5 * DEFAULT.pull_after_s, abs=0.02) and hasty[-1] == pytest.approx(1.0, abs=0.02)
     needed = [waited(number, False) for number in range(31, 121, 2)]
     assert needed == sorted(needed, reverse=True) and needed[-1] == pytest.approx(DEFAULT.pull_after_s, abs=0.02)
+
+
+def test_an_answer_has_so_many_segments_however_small_they_are() -> None:
+    bench, (far,) = begun(2)
+    for number in range(1, 301):
+        far.gossip(segment(ORIGIN, number))
+    given, end = answer(bench, far, (1, 400), origin=ORIGIN.id)
+    assert given == list(range(1, PULLED_MAX + 1)) and end.contiguous == 300

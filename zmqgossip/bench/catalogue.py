@@ -25,20 +25,7 @@ def missing(system: str) -> str | None:
         ways = [] if find_spec("nats") else [_INSTALL]
         ways += [] if shutil.which("nats-server") else ["nats-server by your system's packages"]
         return " and ".join(ways) or None
-    if system == "zmqgossip-many":
-        from zmqgossip import Peer
-
-        return None if hasattr(Peer, "publish_many") else "a zmqgossip whose peers have publish_many"
-    if system in (ONE_PARENT, COLLISION) and not has_parents():
-        return "a zmqgossip whose peers know the knob parents"
     return None
-
-
-def has_parents() -> bool:
-    """Whether peers have the knob that says how many parents one has in a tree."""
-    from zmqgossip import ProtocolConfig
-
-    return "parents" in ProtocolConfig.__dataclass_fields__
 
 
 def of(measure: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

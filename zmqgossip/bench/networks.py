@@ -7,7 +7,6 @@ from typing import Any
 
 from zmqgossip.bench.crew import Crew, tell_all, wait_until
 from zmqgossip.bench.ports import free_port
-from zmqgossip.bench.systems.gossip import window_until_peers_have_one
 
 Links = list[list[int]]
 """For each node the places of its neighbours."""
@@ -33,12 +32,10 @@ GOSSIP = {
 
 def window(system: str, size: int) -> int:
     """Messages that the bench lets be on their way; 0 for a system that slows its publisher by itself."""
-    if system in GOSSIP:
-        return window_until_peers_have_one()
+    if system in GOSSIP or system == "zenoh":
+        return 0
     if system == "flood":
         return FLOOD_WINDOW
-    if system == "zenoh":
-        return 0
     return next(most for limit, most in RAW_WINDOWS if size <= limit)
 
 

@@ -14,7 +14,7 @@ from statistics import median
 from zmqgossip.bench import networks
 from zmqgossip.bench.account import Account, listeners
 from zmqgossip.bench.board import STOP
-from zmqgossip.bench.catalogue import COLLISION, ONE_PARENT, OURS, has_parents
+from zmqgossip.bench.catalogue import COLLISION, ONE_PARENT, OURS
 from zmqgossip.bench.crew import Crew, tell_all
 from zmqgossip.bench.figures import ratio, rounded, spread
 from zmqgossip.bench.networks import Links
@@ -52,7 +52,7 @@ def measure(task: Task) -> Facts:
             if system == "flood":
                 networks.assemble_flood(crew, links or networks.found_links(task.peers))
             else:
-                protocol = {"parents": PARENTS[system]} if has_parents() else None
+                protocol = {"parents": PARENTS[system]}
                 together = IN_ONE_BUCKET.get(system, 0)
                 networks.assemble_gossip(crew, task.peers, all_listen=True, in_one_bucket=together, protocol=protocol)
                 links = links or networks.links_of(crew)

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from zmqgossip import ProtocolConfig
 from zmqgossip.bench import networks, ranges, upkeep
@@ -26,6 +27,8 @@ WARM_UP = 3 / 60
 LOOK_S = 0.1
 RECOVERED = 0.9
 """Of the rate before: the others are well again."""
+HALTED = 0.1
+"""Of the rate before: they stand still."""
 WINDOW_S = 1.0
 END_S = 45.0
 SERIES = 5
@@ -92,6 +95,15 @@ class Timeline:
             elif since is None and moment < self.end:
                 since = moment
         return longest if since is None else None
+
+    def halted_s(self, before: float | None) -> float:
+        """Seconds of the trouble in which the slowest of the others had next to nothing, however often that began anew."""
+        inside = [point for point in self.points if self.begin <= point[0] <= self.end]
+        halted = 0.0
+        for (began, then), (ended, now) in pairwise(inside):
+            rate = min(late - early for late, early in zip(now[:-1], then[:-1], strict=True)) / (ended - began)
+            halted += ended - began if rate < HALTED * (before or 0.0) else 0.0
+        return halted
 
     def series(self) -> dict[str, list[tuple[float, int]]]:
         """Rates over time, for a picture."""
@@ -176,9 +188,10 @@ def _report(crew: Crew, timeline: Timeline, published: int) -> Facts:
         "out_of_order": sum(rows[place][LATE] for place in crew.receivers),
         "rate_before": rounded(before),
         "rate_during": rounded(timeline.rate(timeline.begin, timeline.end)),
-        "rate_during_settled": rounded(timeline.rate(timeline.begin + slow_after_s() + WINDOW_S, timeline.end)),
+        "rate_during_settled": rounded(timeline.rate(timeline.begin + ProtocolConfig().slow_after_s + WINDOW_S, timeline.end)),
         "rate_after": rounded(timeline.rate(timeline.end, last)),
         "recovered_s": rounded(timeline.recovered_s(before)),
+        "halted_s": rounded(timeline.halted_s(before)),
         **victims_account(crew.stations[-1], rows[crew.receivers[-1]], published),
         "slow_events": sum(one["slow"] for one in tell_all(crew.stations, "named")),
         "rss_mib_max": rounded(max(upkeep.rss_peak_mib(child.pid) for child in crew.stations)),
@@ -202,11 +215,6 @@ def victims_account(victim: Child, row: Sequence[int], published: int) -> Facts:
         "troubled_named_but_got": wrong,
         "troubled_right": not unnamed and not wrong,
     }
-
-
-def slow_after_s() -> float:
-    """After how long a peer is not waited for any more; the default of what is to come, where it has not."""
-    return float(getattr(ProtocolConfig(), "slow_after_s", 5.0))
 
 
 def _aborts(crew: Crew) -> int:

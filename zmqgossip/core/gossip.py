@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zmqgossip.core.audience import Audience
 from zmqgossip.core.digests import Digests
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import MessagesLost
@@ -30,9 +31,6 @@ from zmqgossip.core.wire import (
     FLAG_FLUSH,
     FLAG_MARK,
     FLAG_MEMBERSHIP,
-    GOSSIP_TOPIC_BYTES,
-    TOPIC_GOSSIP,
-    bucket_topic,
     decode_notices,
     encode_notices,
     propagated,
@@ -49,14 +47,14 @@ class Gossip:
     """One peer's part in the spreading of gossip."""
 
     __slots__ = (
-        "_members", "_node", "_topics", "_view", "digests", "marks", "patience", "publisher", "repair", "streams", "trees", "walks",
+        "_members", "_node", "_view", "audience", "digests", "marks", "patience", "publisher", "repair", "streams", "trees", "walks",
     )  # fmt: skip
 
     def __init__(self, me: PeerRecord, node: Node, view: View, members: Members) -> None:
         self._node = node
         self._view = view
         self._members = members
-        self._topics: dict[bytes, int] = {}  # topics of gossip that somebody takes here, and how many longer ones begin so
+        self.audience = Audience()
         self.streams = Streams(node.config.streams_max, node.config.kept_bytes_max)
         self.publisher = Publisher(me, node, self.streams)
         self.digests = Digests(node, view, self.streams)
@@ -106,11 +104,11 @@ class Gossip:
         """Something may be done now that was waited for: the window, a flush."""
         self.publisher.acknowledged(now)
         self.publisher.look_at_flushes(self.living, now)
-        self.pump(me, now)
+        if self.pump(me, now):  # a flush that nobody need be waited for is done at once
+            self.publisher.look_at_flushes(self.living, now)
 
     def flush(self, me: PeerRecord, token: int, timeout_s: float, now: float) -> None:
         self.publisher.flush(token, timeout_s, now)
-        self.pump(me, now)
         self._go_on(me, now)
 
     def leave(self, me: PeerRecord, now: float) -> None:
@@ -121,7 +119,6 @@ class Gossip:
 
     def flush_due(self, me: PeerRecord, now: float) -> None:
         self._go_on(me, now)
-        self._go_on(me, now)  # a mark that nobody need be waited for is done at once
 
     def patience_due(self, me: PeerRecord, now: float) -> None:
         self.patience.due(now)
@@ -131,17 +128,18 @@ class Gossip:
         """Publishes a membership change: one's own coming and going, or that somebody died."""
         self._out(self.publisher.notices(me, encode_notices([Notice(record, state, self.number + 1)])), now)
 
-    def pump(self, me: PeerRecord, now: float) -> None:
-        """Everything goes out that may."""
+    def pump(self, me: PeerRecord, now: float) -> bool:
+        """Everything goes out that may. Whether anything did."""
+        before = self.number
         while (segment := self.publisher.next_segment(me, now)) is not None:
             self._out(segment, now)
+        return self.number > before
 
     def _out(self, segment: Segment, now: float) -> None:
         """A segment of one's own is treated as any other: it is behind this node, kept, and told of."""
         stream, header = self.publisher.stream, segment.header
         self.streams.add(stream, segment)
         stream.messages = header.first + header.message_count - 1
-        stream.active_at = now
         self.digests.touch(stream, now)
         if header.message_count:
             self._node.outbox.deliver(segment)
@@ -189,7 +187,7 @@ class Gossip:
         self._deliver(stream, streams.add(stream, segment))
         self.digests.touch(stream, now)
         if header.flags & FLAG_MARK:
-            is_leaf = not self._is_subscribed(stream.bucket)
+            is_leaf = not self.audience.takes(stream.bucket)
             self.marks.came(stream, number, link, now, flush=bool(header.flags & FLAG_FLUSH), is_leaf=is_leaf)
             self.patience.begin(now)
         if stream.marks:
@@ -251,7 +249,7 @@ class Gossip:
 
     def _forward(self, stream: Stream, segment: Segment, pulled: bool) -> None:
         header, counters = segment.header, self._node.counters
-        if not self._is_subscribed(stream.bucket):
+        if not self.audience.takes(stream.bucket):
             return
         if header.hops >= self._node.config.hops_max:
             counters.add("dropped.hops")
@@ -388,12 +386,6 @@ class Gossip:
             self.repair.ask_how(neighbour, self.streams.in_bucket(bucket)[:ENTRIES_MAX])
         self._go_on(me, now)
 
-    def hold(self, now: float) -> None:
-        self.marks.hold(now)
-
-    def release(self, now: float) -> None:
-        self.marks.release(now)
-
     def end_epochs(self, now: float) -> None:
         """Streams of earlier lives come to an end: what waits is delivered, what is missing in between is lost by name."""
         waiting = [stream for stream in self.streams.all() if stream.ending_at is not None]
@@ -406,24 +398,3 @@ class Gossip:
         later = [stream.ending_at for stream in waiting if stream.ending_at is not None and stream.ending_at > now]
         if later:
             self._arm_end(min(later))
-
-    # -- who listens here -------------------------------------------------------------------------------------------------
-
-    def on_topic(self, topic: bytes, *, wanted: bool) -> None:
-        """A topic of gossip has its first subscriber at the XPUB, or none any more."""
-        if not TOPIC_GOSSIP.startswith(topic[:1]):
-            return
-        taken = topic[:GOSSIP_TOPIC_BYTES]  # who takes only a part of a bucket is rare, and counts as taking all of it
-        count = self._topics.get(taken, 0) + (1 if wanted else -1)
-        if count > 0:
-            self._topics[taken] = count
-        else:
-            self._topics.pop(taken, None)
-
-    def _is_subscribed(self, bucket: int) -> bool:
-        """Whether anybody takes that bucket: otherwise a copy of each segment would be made for nobody."""
-        topics = self._topics
-        if TOPIC_GOSSIP in topics or b"" in topics:
-            return True
-        topic = bucket_topic(bucket)
-        return topic in topics or topic[:2] in topics

@@ -15,7 +15,7 @@ from __future__ import annotations
 from zmqgossip.core.digests import Digests
 from zmqgossip.core.gossip_messages import MARKS_MAX, Entry, FlushReport
 from zmqgossip.core.node import Node
-from zmqgossip.core.streams import NOBODY, Mark, Stream, Streams
+from zmqgossip.core.streams import NOBODY, Mark, Stream, Streams, Theirs
 from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import life_hash
@@ -70,7 +70,7 @@ class Marks:
             if is_slow:
                 mark.slow[link.peer.id] = None
             elif self._waits_for(stream, number, link) and not (is_leaf and not flush and self._may_pass(stream, number, link, now)):
-                mark.waiting[link.key] = now
+                mark.waiting[link.key] = None
         stream.marks[number] = mark
         _look_at_others(mark, now)
         stream.marked_at = now
@@ -88,18 +88,21 @@ class Marks:
 
     def _is_away(self, stream: Stream, number: int, link: Link, now: float) -> bool:
         """Whether a neighbour is as good as slow for a node that has not had to wait for it yet: far behind, and silent for long."""
-        theirs, config = stream.theirs.get(link.key), self._node.config
-        if theirs is None or theirs.contiguous + config.pipe_segments // 2 >= number:
+        theirs = stream.theirs.get(link.key)
+        if theirs is None or self._is_near(theirs, number):
             return False
-        return now - max(theirs.moved_at, link.last_heard) > config.slow_after_s
+        return now - max(theirs.moved_at, link.last_heard) > self._node.config.slow_after_s
 
     def _may_pass(self, stream: Stream, number: int, link: Link, now: float) -> bool:
         """Whether a leaf need not wait for a neighbour: it was within a window when it last spoke, and what it lacks is kept here until it
         says so; or it says nothing at all, and whoever is its parent finds out that it is slow.
         """
         theirs = stream.theirs.get(link.key)
-        is_near = theirs is not None and theirs.contiguous + self._node.config.pipe_segments // 2 >= number
-        return is_near or now - link.last_heard > QUIET_S
+        return (theirs is not None and self._is_near(theirs, number)) or now - link.last_heard > QUIET_S
+
+    def _is_near(self, theirs: Theirs, number: int) -> bool:
+        """Within a window of that number when it last spoke."""
+        return theirs.contiguous + self._node.config.pipe_segments // 2 >= number
 
     # -- what neighbours say ----------------------------------------------------------------------------------------------
 
@@ -120,6 +123,7 @@ class Marks:
             stream.theirs.pop(link.key, None)
             for mark in stream.marks.values():
                 mark.waiting.pop(link.key, None)
+                _look_at_others(mark, now)
                 if mark.parent == link.key:
                     mark.parent, mark.parent_id = 0, NOBODY
                     self._digests.hurry(stream, now)

@@ -53,9 +53,9 @@ class Patience:
         self._looked_at = now
         behind: dict[int, list[Stream]] = {}
         for stream, mark in waiting:
-            for key, since in mark.waiting.items():
+            for key in mark.waiting:
                 streams = behind.setdefault(key, [])
-                if now - since >= LOOK_S and stream not in streams:
+                if now - mark.came_at >= LOOK_S and stream not in streams:
                     streams.append(stream)
         for key, streams in behind.items():
             link = self._view.by_key(key)

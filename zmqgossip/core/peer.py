@@ -156,9 +156,9 @@ class PeerEngine:
     def on_room(self, has_room: bool, now: float) -> None:
         """The application's queues are full, or have room again."""
         if has_room:
-            self.gossip.release(now)
+            self.gossip.marks.release(now)
         else:
-            self.gossip.hold(now)
+            self.gossip.marks.hold(now)
 
     def ask(self, token: int, whom: Whom, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:
         """Asks one peer, or tells it something. One ANSWERED effect with `token` follows. Raises PayloadTooLarge, InvalidTimeout."""
@@ -222,12 +222,12 @@ class PeerEngine:
 
     def on_subscription(self, topic: bytes, now: float) -> None:
         """A topic appeared at the XPUB."""
-        self.gossip.on_topic(topic, wanted=True)
+        self.gossip.audience.change(topic, wanted=True)
         self.neighbours.on_subscription(topic, now)
 
     def on_unsubscription(self, topic: bytes, now: float) -> None:
         """A topic has no subscriber at the XPUB any more."""
-        self.gossip.on_topic(topic, wanted=False)
+        self.gossip.audience.change(topic, wanted=False)
 
     def on_knock(self, key: int, results: Sequence[Knock], now: float) -> None:
         link = self.view.by_key(key)

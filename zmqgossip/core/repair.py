@@ -27,6 +27,8 @@ from zmqgossip.core.wire import propagated
 PULL_DUE = "pull due"
 WAIT_MAX_S = 1.0
 """Before a pull, however often it was hasty: a digest is repeated once a second."""
+PULLED_MAX = 256
+"""Segments in one answer, however small they are: they share a pipe of 1,000 with its end, and what does not fit there is lost."""
 IN_FLIGHT_MAX = 32
 """Pulls that one neighbour is asked at once: its answers share a pipe."""
 HOPELESS_S = 3.0
@@ -257,7 +259,7 @@ class Repair:
         if stream is None:
             self._node.answer(route, Pulled(body.origin, body.epoch, 0, 0, 0), exchange)
             return
-        frames = self._streams.held(stream, body.ranges, self._node.config.pull_bytes_max)
+        frames = self._streams.held(stream, body.ranges, self._node.config.pull_bytes_max)[:PULLED_MAX]
         for frame in frames:
             self._node.outbox.reply(route, propagated(frame))
         self._node.counters.add("pulls.answered")

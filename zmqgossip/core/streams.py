@@ -36,7 +36,7 @@ class Mark:
 
     Attributes:
         parent: key of the link that brought it, 0 when there is none, or it is gone; `parent_id` is what others are told.
-        waiting: keys of the links that have not said that they are done, or have it of somebody else, and since when.
+        waiting: keys of the links that have not said that they are done, or have it of somebody else.
         asked: neighbours that were waited for at first, or were done already; `others_at` is when half of them were.
         flush: who it is for is counted.
         reports: of nodes that had it of this one: by who they are, because a link may be replaced and its report said again.
@@ -46,7 +46,7 @@ class Mark:
     parent: int
     parent_id: PeerId
     came_at: float
-    waiting: dict[int, float]
+    waiting: dict[int, None]
     flush: bool = False
     asked: int = 0
     others_at: float | None = None
@@ -81,7 +81,7 @@ class Stream:
         messages: msg_count of the last message up to there.
         highest: the largest number seen.
         oldest: from here to `contiguous` all is kept.
-        hops: of the last segment that was pushed here first; `parent` is the key of the link that brought it.
+        hops: of the last segment that was pushed here first.
         theirs: what linked neighbours said of it, by key of the link.
         marks: those above `done`, by number.
         gone: by key of the link, what neighbours have where the next number is no longer kept.
@@ -90,9 +90,9 @@ class Stream:
     """
 
     __slots__ = (
-        "active_at", "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
+        "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
         "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest",
-        "origin", "parent", "settled", "step", "theirs", "unsaid_at",
+        "origin", "settled", "step", "theirs", "unsaid_at",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
@@ -108,8 +108,7 @@ class Stream:
         self.kept_bytes = 0
         self.beyond: dict[int, Segment] = {}
         self.hops = 0
-        self.parent = 0
-        self.active_at = self.changed_at = self.jumped_at = self.marked_at = _NEVER
+        self.changed_at = self.jumped_at = self.marked_at = _NEVER
         self.unsaid_at = UNCHANGED
         self.due = 0.0
         self.step = 0.0
@@ -285,11 +284,6 @@ class Streams:
     def older(self, origin: PeerId, epoch: int) -> list[Stream]:
         """The streams of earlier lives of one id."""
         return [stream for before, stream in self._lives.get(origin, {}).items() if before < epoch]
-
-    def highest(self, origin: PeerId, epoch: int) -> int:
-        """The largest number seen of a stream, 0 of one that is not known."""
-        stream = self._streams.get((origin, epoch))
-        return 0 if stream is None else stream.highest
 
     def positions(self) -> list[Position]:
         """How far each stream is here that has begun at all; those that are not settled last, before them those that settled last."""

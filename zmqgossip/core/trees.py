@@ -59,7 +59,7 @@ class Trees:
 
     def came_first(self, link: Link, stream: Stream, hops: int, size: int, now: float) -> None:
         """A neighbour pushed a segment that was new."""
-        stream.parent, stream.hops, stream.active_at = link.key, hops, now
+        stream.hops = hops
         bucket = self._bucket(stream.bucket)
         bucket.ways[stream.key] = (link.key, now)
         bucket.meter.add(size, now)

@@ -176,7 +176,7 @@ class PeerNode:
     def close(self) -> int:
         """Ends the sockets and the thread at once; `leave` first is the polite way. A second call does nothing.
 
-        Returns how many messages were published that not everybody is known to have.
+        Returns how many messages were published that no neighbour is known to have.
         """
         self.outgoing.close()
         self._loop.stop()

@@ -1,7 +1,8 @@
 """Watching: a SUB on a peer's publishing socket, and nothing else. It changes nothing at the peer and slows nobody.
 
-What passes at one peer is everything, once: each segment is published there once, its own and those that it passes on. A watcher
-that is too slow misses segments, because ZeroMQ drops them at the peer for this subscriber alone; the numbers tell how many.
+What passes at one peer is everything, once: each segment is published there once, its own and those that it passes on; but for
+what the peer had to pull when all its neighbours had it, which it publishes to nobody. A watcher that is too slow misses
+segments, because ZeroMQ drops them at the peer for this subscriber alone; the numbers tell how many.
 """
 
 from __future__ import annotations

@@ -10,14 +10,11 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from operator import attrgetter
-from typing import Any
 
-import zmqgossip
-from zmqgossip import Event, Feed, Message, Peer, ProtocolConfig, Seed
+from zmqgossip import Event, Feed, Message, MessagesLost, NeighbourSlow, Peer, ProtocolConfig, Seed
 from zmqgossip.bench import publishing
 from zmqgossip.bench.board import PUBLISHED, STOP, Row
 from zmqgossip.bench.counting import NUMBER, Ended, Oddities
@@ -31,9 +28,6 @@ READY_S = 60.0
 BATCH_BYTES = 65_536
 """What one call of publish_many hands over; at most BATCH_MAX messages."""
 BATCH_MAX = 500
-PAYLOAD_MAX = 65_536
-OVERHEAD_BYTES = 64
-"""Room for the topic and what else stands beside a payload, where a smaller limit counts them too."""
 
 
 class Seeds(Station):
@@ -59,9 +53,8 @@ class Gossip(Station):
         self.feed: Feed[Message] | None = self.subscribe() if settings["listens"] else None
         self._lost: list[tuple[int, int]] = []
         self._slow_count = 0
-        kinds = kinds_of_trouble()
-        if kinds:
-            threading.Thread(target=self._watch, args=(self.peer.events(*kinds),), daemon=True).start()
+        troubles = self.peer.events(MessagesLost, NeighbourSlow)
+        threading.Thread(target=self._watch, args=(troubles,), daemon=True).start()
 
     def subscribe(self) -> Feed[Message] | None:
         return self.peer.subscribe()
@@ -73,9 +66,9 @@ class Gossip(Station):
         """What it was told: `lost`, as (first, last) numbers of messages, and `slow`, how often a neighbour was not waited for any more."""
         return {"lost": list(self._lost), "slow": self._slow_count}
 
-    def _watch(self, events: Feed[Any]) -> None:
+    def _watch(self, events: Feed[Event]) -> None:
         for event in events:
-            if type(event).__name__ == "MessagesLost":
+            if isinstance(event, MessagesLost):
                 self._lost.append((event.first, event.last))
             else:
                 self._slow_count += 1
@@ -96,7 +89,8 @@ class Gossip(Station):
 
     def payloads(self) -> Iterator[bytes]:
         assert self.feed is not None
-        return map(attrgetter("payload"), self.feed)
+        for message in self.feed:
+            yield message.payload
 
 
 @contextmanager
@@ -120,12 +114,11 @@ class GossipMany(Gossip):
     """The publisher hands over many messages in one call."""
 
     def publish(self, size: int, head: Row, window: publishing.Window) -> int:
-        many: Callable[[str, Sequence[bytes]], object] = getattr(self.peer, "publish_many")  # noqa: B009 - it is still to come
         pack, rest = NUMBER.pack, bytes(size - NUMBER.size)
         batch = max(1, min(BATCH_MAX, BATCH_BYTES // size))
         number = 0
         while not head[STOP]:
-            many(TOPIC, [pack(one) + rest for one in range(number, number + batch)])
+            self.peer.publish_many(TOPIC, [pack(one) + rest for one in range(number, number + batch)])
             number += batch
         head[PUBLISHED] = number
         return number
@@ -181,17 +174,6 @@ class GossipAsync(Gossip):
         asyncio.run(publishing.publish_each_as_task(partial(self.peer.apublish, TOPIC), schedule))
 
 
-def kinds_of_trouble() -> list[type[Event]]:
-    """Events that name what is lost and who is slow: as soon as there are such."""
-    return [getattr(zmqgossip, name) for name in ("MessagesLost", "NeighbourSlow") if hasattr(zmqgossip, name)]
-
-
 def payload_max() -> int:
-    """Bytes of the largest payload that a peer publishes, up to 64 KiB."""
-    most = ProtocolConfig().message_bytes_max
-    return PAYLOAD_MAX if most >= PAYLOAD_MAX else most - OVERHEAD_BYTES
-
-
-def window_until_peers_have_one() -> int:
-    """Messages that may be on their way while `publish` does not wait by itself: to go as soon as it does."""
-    return 0 if hasattr(Peer, "flush") else 64
+    """Bytes of the largest payload that a peer publishes."""
+    return ProtocolConfig().message_bytes_max
