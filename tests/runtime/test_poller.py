@@ -141,6 +141,23 @@ def test_a_socket_that_is_watched_no_more_is_silent(poller: Poller) -> None:
         assert near in poller.poll(SOON_S), "and is told when it is watched again"
 
 
+def test_sockets_that_are_not_control_can_be_left_alone_and_are_found_later(poller: Poller) -> None:
+    with pairs(2) as [(near, far), (control, control_far)]:
+        poller.register(near, control=False)
+        poller.register(control)
+        far.send(b"later")
+        arrived(near)
+        assert poller.poll(0, control_only=True) == []
+        control_far.send(b"now")
+        assert poller.poll(SOON_S, control_only=True) == [control]
+        assert control.recv() == b"now"
+        assert poller.poll(0, control_only=True) == []
+        assert poller.poll(SOON_S) == [near], "it was registered, or used, meanwhile"
+        poller.unregister(near)
+        poller.unregister(control)
+        assert poller.poll(0) == []
+
+
 def test_a_socket_may_be_closed_when_it_is_watched_no_more(poller: Poller) -> None:
     with pairs(2) as [(near, far), (other, other_far)]:
         poller.register(near)

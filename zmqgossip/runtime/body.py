@@ -23,6 +23,7 @@ from zmqgossip.runtime import sockets
 from zmqgossip.runtime.knocker import Knocker
 from zmqgossip.runtime.loop import Loop
 from zmqgossip.runtime.outgoing import Outgoing
+from zmqgossip.runtime.poller import can_be_read
 from zmqgossip.runtime.sockets import Socket
 
 DRAIN_MAX = 256
@@ -116,7 +117,8 @@ class Body:
         due = self.engine.next_deadline
         if due is not None and due <= now:
             self.engine.on_timers(now)
-        self.take_in(now)
+        if self._loop.takes_gossip:
+            self.take_in(now)
         self.flush(now)
         self.turn_over()
 
@@ -126,7 +128,7 @@ class Body:
             return
         assert isinstance(self.engine, PeerEngine)
         if in_any_case or self.engine.wants_more:
-            published = self.outgoing.take()
+            published = self.outgoing.take(looks_again=self._loop.looks_again)
             if published:
                 self.engine.publish(published, now)
         self.outgoing.settle(self.engine.backlog_bytes)
@@ -241,6 +243,7 @@ class Body:
         if socket is None:
             return False
         more = True
+        size = count = 0
         for _ in range(GOSSIP_FRAMES):
             try:
                 frame = socket.recv(NOBLOCK, copy=False)  # which knows whether it is the last part; to ask the socket costs twice as much
@@ -251,10 +254,13 @@ class Body:
                 socket.recv_multipart(NOBLOCK)
                 self.engine.node.refuse("parts", "a publisher")
                 continue
-            self.engine.on_gossip(key, frame.bytes, now)
-            if not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:  # to be told by an exception costs ten times as much
+            gossip = frame.bytes
+            count, size = count + 1, size + len(gossip)
+            self.engine.on_gossip(key, gossip, now)
+            if not can_be_read(socket):  # to be told by an exception costs five times as much
                 more = False
                 break
+        self._loop.gathering.carried(count, size)
         self.flush(now)
         return more
 
@@ -297,7 +303,8 @@ class Body:
     def _publish(self, now: float, frame: bytes) -> None:
         assert self._xpub is not None
         self._loop.use(self._xpub)
-        self._xpub.send(frame, zmq.NOBLOCK)
+        self._loop.gathering.carried(1, len(frame))
+        self._xpub.send(frame, NOBLOCK)
 
     def _open(self, now: float, key: int, endpoint: Endpoint) -> None:
         if key in self._lines:

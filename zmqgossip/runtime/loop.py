@@ -2,7 +2,8 @@
 
 A turn: sleep until a socket has something, somebody calls, or the next deadline; read the clock once; drain control sockets
 (ROUTER, DEALER, monitors), then gossip, in fair shares and only for some milliseconds, so that control never waits long behind it;
-then calls and timers. There is no tick. Sockets belong to this thread; everybody else hands over a callable and a wake-up.
+then calls and timers. There is no tick. Where much gossip flows, some turns are for all else, and leave it to gather (`gathering`).
+Sockets belong to this thread; everybody else hands over a callable and a wake-up.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import zmq
 
 from zmqgossip.core.errors import NodeClosed
+from zmqgossip.runtime.gathering import Gathering
 from zmqgossip.runtime.poller import Poller
 from zmqgossip.runtime.sockets import Context, Socket
 from zmqgossip.runtime.zap import Zap
@@ -47,12 +49,20 @@ class Loop:
     """A thread with a context of its own. Use it as `loop.call(function)` from outside, never its sockets.
 
     `failed(error)` is called in the thread when a bug of ours ends it, so that nobody waits for it in vain.
+
+    Attributes:
+        gathering: what bodies tell of the gossip that they carry.
+        takes_gossip: this turn takes gossip, and what was published.
+        looks_again: the loop takes what is published soon without being woken for it.
     """
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._failed = failed
         self.context: Context = zmq.Context()
         self.context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
+        self.gathering = Gathering()
+        self.takes_gossip = True
+        self.looks_again = False
         self._poller = Poller()
         self._handlers: dict[Any, tuple[bool, Handler]] = {}  # socket or descriptor: is it control, and what reads it
         self._bodies: list[Body] = []
@@ -136,7 +146,7 @@ class Loop:
     def watch(self, source: Socket, handler: Handler, *, control: bool) -> None:
         """Calls `handler(now)` whenever `source` can be read."""
         self._handlers[source] = (control, handler)
-        self._poller.register(source)
+        self._poller.register(source, control=control)
 
     def use(self, source: Socket) -> None:
         """A socket was sent on: what came in meanwhile is looked for before the next sleep."""
@@ -208,8 +218,9 @@ class Loop:
     def _turn(self) -> None:
         asleep = time.monotonic()
         due = self._next_due(asleep)
-        ready = self._poller.poll(None if due is None else max(0.0, due - asleep))
+        ready = self._wait(asleep, due)
         now = time.monotonic()
+        self.takes_gossip = now >= self.gathering.until
         gossip = []
         for source in ready:
             control, handler = self._handlers.get(source, (False, None))
@@ -219,10 +230,19 @@ class Loop:
                 handler(now)
         if gossip:
             self._drain_gossip(gossip, now)
+        if self.takes_gossip:
+            self.looks_again = self.gathering.begin(now)
         self._make_calls()
         for body in list(self._bodies):
             body.turn(now)
         self._watch_time(now if due is None else min(now, due), now)
+
+    def _wait(self, now: float, due: float | None) -> list[Any]:
+        """Sleeps until a source is ready or the next deadline; what is ready. While gossip gathers, that is not looked at."""
+        until = self.gathering.until
+        if now >= until:
+            return self._poller.poll(None if due is None else max(0.0, due - now))
+        return self._poller.poll(max(0.0, (until if due is None else min(due, until)) - now), control_only=True)
 
     def _next_due(self, now: float) -> float | None:
         """When the next turn is due if nothing comes; not before now."""

@@ -176,9 +176,9 @@ class Outgoing:
 
     # -- the loop's thread ------------------------------------------------------------------------------------------------
 
-    def take(self) -> list[Published]:
-        """All that waits, in its order."""
-        self._is_awake = False  # before it looks: who adds something from now on wakes the loop again
+    def take(self, *, looks_again: bool = False) -> list[Published]:
+        """All that waits, in its order. `looks_again`: the loop takes what comes from now on soon, without being woken for it."""
+        self._is_awake = looks_again  # before it looks: who adds something from now on wakes the loop again
         messages = list(starmap(self._messages.popleft, repeat((), len(self._messages))))
         self._bytes = 0  # what was added in this very moment is not counted: roughly is good enough
         return messages

@@ -12,48 +12,71 @@ import selectors
 from typing import Any
 
 import zmq
+from zmq.backend import zmq_poll
 
 from zmqgossip.runtime.sockets import Socket
+
+POLLIN = int(zmq.POLLIN)  # an enumeration's arithmetic costs more than the question
+
+
+def can_be_read(socket: Socket) -> bool:
+    """Whether a socket has something to read, in half the time that its option EVENTS takes."""
+    return bool(zmq_poll([(socket, POLLIN)], 0))
 
 
 class Poller:
     """Watches ZeroMQ sockets for something to read, and plain descriptors for what is wanted of them."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._all = selectors.DefaultSelector()
+        self._control = selectors.DefaultSelector()  # all but the sockets that may be left alone for a while
         self._descriptors: dict[Socket, int] = {}
+        self._others: dict[Socket, None] = {}
         self._used: dict[Socket, None] = {}
 
-    def register(self, socket: Socket) -> None:
+    def register(self, socket: Socket, *, control: bool = True) -> None:
         descriptor = socket.getsockopt(zmq.FD)
         assert isinstance(descriptor, int)
         self._descriptors[socket] = descriptor
-        self._selector.register(descriptor, selectors.EVENT_READ, socket)
+        self._all.register(descriptor, selectors.EVENT_READ, socket)
+        if control:
+            self._control.register(descriptor, selectors.EVENT_READ, socket)
+        else:
+            self._others[socket] = None
         self._used[socket] = None  # what came before it was watched
 
     def unregister(self, socket: Socket) -> None:
-        self._selector.unregister(self._descriptors.pop(socket))
+        descriptor = self._descriptors.pop(socket)
+        self._all.unregister(descriptor)
+        if socket in self._others:
+            del self._others[socket]
+        else:
+            self._control.unregister(descriptor)
         self._used.pop(socket, None)
 
     def register_plain(self, descriptor: int, *, write: bool) -> None:
         """A descriptor of the system: ready when it can be read, or written."""
-        self._selector.register(descriptor, selectors.EVENT_WRITE if write else selectors.EVENT_READ, descriptor)
+        for selector in (self._all, self._control):
+            selector.register(descriptor, selectors.EVENT_WRITE if write else selectors.EVENT_READ, descriptor)
 
     def unregister_plain(self, descriptor: int) -> None:
-        self._selector.unregister(descriptor)
+        for selector in (self._all, self._control):
+            selector.unregister(descriptor)
 
     def use(self, socket: Socket) -> None:
         """The socket was written to, or read, outside of a turn of its own: it is asked before the next sleep."""
         self._used[socket] = None
 
-    def poll(self, timeout_s: float | None) -> list[Any]:
-        """Sleeps until something is ready, at most so many seconds; the sockets and descriptors that are."""
-        used, self._used = self._used, {}
-        ready: dict[Any, None] = {}
-        for socket in used:
-            if socket in self._descriptors and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-                ready[socket] = None
-        for key, _ in self._selector.select(0 if ready else timeout_s):
+    def poll(self, timeout_s: float | None, *, control_only: bool = False) -> list[Any]:
+        """Sleeps until something is ready, at most so many seconds; the sockets and descriptors that are.
+
+        With `control_only` those that were registered with `control=False` are left alone.
+        """
+        others = self._others if control_only else ()
+        asked = [(socket, POLLIN) for socket in self._used if socket in self._descriptors and socket not in others]
+        self._used = {socket: None for socket in self._used if socket in others} if control_only else {}
+        ready: dict[Any, None] = dict.fromkeys(socket for socket, _ in zmq_poll(asked, 0)) if asked else {}
+        for key, _ in (self._control if control_only else self._all).select(0 if ready else timeout_s):
             ready[key.data] = None
         for source in ready:
             if source in self._descriptors:
@@ -61,4 +84,5 @@ class Poller:
         return list(ready)
 
     def close(self) -> None:
-        self._selector.close()
+        self._all.close()
+        self._control.close()
