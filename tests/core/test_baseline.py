@@ -424,3 +424,12 @@ def test_what_a_newcomer_publishes_when_it_is_ready_is_everywhere_and_it_hears_a
     assert got.count(b"after") == 8 and got.count(b"before") <= 8
     assert late.engine.gossip.streams.missing == 0
     assert CODEC.decode_segment(late.delivered[0].frame).number >= 1
+
+
+def test_a_newcomer_does_not_begin_with_nothing_while_a_neighbour_that_has_a_baseline_is_only_busy() -> None:
+    bench, (far,) = newcomer(2)
+    far.asks(Synced(far.link.mine, 5))
+    bench.wait(8.0)
+    assert not complete(bench) and len(bench.sent(Sync)) > 1, "it is asked again and again"
+    far.gives_baseline(at(peer(9), 3))
+    assert complete(bench)

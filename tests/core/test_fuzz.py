@@ -604,7 +604,8 @@ def test_a_digest_or_a_walk_of_a_life_to_come_begins_no_stream() -> None:
 def test_a_neighbour_that_is_ahead_of_a_peers_own_stream_is_not_believed() -> None:
     life = Peer()
     life.reply(life.key, g.Digest([g.Entry(ALICE.id, ALICE.epoch, 10**6, 0, 10**6)]))
-    life.engine.on_timers(NOW + 5)
+    life.engine.on_timers(NOW + 5)  # late, and so nobody is asked or judged yet
+    life.engine.on_timers(NOW + 5.2)
     asked = [CODEC.decode(frame)[0] for _, _, frame in life.effects(outbox.REQUEST)]
     assert [body.origin for body in asked if isinstance(body, g.Pull)] == [BOB.id]
     assert life.engine.counters.get("dropped.own_id") == 1

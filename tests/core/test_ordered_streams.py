@@ -52,11 +52,18 @@ def test_a_segment_far_beyond_or_without_room_is_not_kept_but_the_next_one_alway
     assert numbers(bench) == [1, 2, 3, 4]
 
 
-def test_a_refused_notice_leaves_no_trace() -> None:
+def test_a_refused_segment_leaves_no_trace() -> None:
     bench, key = a_stream()
-    bench.gossip(key, CODEC.encode_segment(ORIGIN.id, ORIGIN.epoch, 1, 1, 0, FLAG_MEMBERSHIP, b"junk"))
     bench.gossip(key, spoiled(segment(ORIGIN, 1)))
     assert bench.engine.gossip.streams.get(ORIGIN.id, ORIGIN.epoch) is None
+
+
+def test_a_notice_that_is_not_understood_is_no_gap() -> None:
+    bench, key = a_stream()
+    bench.gossip(key, CODEC.encode_segment(ORIGIN.id, ORIGIN.epoch, 1, 1, 0, FLAG_MEMBERSHIP, b"junk"))
+    bench.gossip(key, segment(ORIGIN, 2))
+    assert numbers(bench) == [2] and bench.count("dropped.notices") == 1
+    assert [CODEC.decode_segment(frame).number for frame in bench.segments] == [1, 2], "others may understand it"
 
 
 # -- made-up streams ------------------------------------------------------------------------------------------------------
@@ -262,3 +269,55 @@ def test_a_notice_segment_takes_a_number_but_no_message(contiguous: int) -> None
     far.gossip(notice_segment(ORIGIN, contiguous + 1))
     far.gossip(segment(ORIGIN, contiguous + 2, first=contiguous + 1))
     assert stream_of(bench).messages == contiguous + 1 and bench.events(MessagesLost) == []
+
+
+# -- the end of a life ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_neighbour_has_of_an_earlier_life_is_pulled_before_that_ends() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 3))
+    far.gossip(segment(peer(77, epoch=EPOCH + 1), 1))
+    bench.wait(4.0)
+    gives(far, ORIGIN, [2, 3])
+    bench.wait(1.0)
+    assert [(one.header.epoch, one.header.number) for one in bench.deliveries] == [(EPOCH, 1), (EPOCH + 1, 1), (EPOCH, 2), (EPOCH, 3)]
+    assert bench.engine.gossip.streams.get(ORIGIN.id, EPOCH) is None and bench.events(MessagesLost) == []
+
+
+def test_what_a_neighbour_has_of_an_earlier_life_and_does_not_give_is_lost_by_name() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 3))
+    far.gossip(segment(peer(77, epoch=EPOCH + 1), 1))
+    bench.wait(8.0)
+    [lost] = bench.events(MessagesLost)
+    assert (lost.epoch, lost.first, lost.last) == (EPOCH, 2, 2) and "begun anew" in lost.why
+    assert bench.engine.gossip.streams.get(ORIGIN.id, EPOCH) is None
+
+
+def test_a_life_that_neighbours_only_talked_of_ends_without_a_loss() -> None:
+    bench, (far,) = begun(2)
+    says(far, entry(ORIGIN, 3))
+    far.gossip(segment(peer(77, epoch=EPOCH + 1), 1))
+    bench.wait(8.0)
+    assert bench.events(MessagesLost) == [] and bench.engine.gossip.streams.get(ORIGIN.id, EPOCH) is None
+
+
+def test_lives_that_neighbours_only_talk_of_leave_room_for_one_that_speaks() -> None:
+    bench, (far,) = begun(2)
+    says(far, *[entry(peer(77, epoch=EPOCH + number), 5) for number in range(1, 9)])
+    assert bench.count("dropped.old_epoch") == 4
+    far.gossip(segment(peer(77, epoch=EPOCH + 20), 1))
+    assert [one.header.epoch for one in bench.deliveries] == [EPOCH + 20]
+
+
+def test_a_number_beyond_all_numbers_is_refused_and_leaves_no_stream_that_cannot_end() -> None:
+    bench, key = a_stream()
+    bench.gossip(key, segment(ORIGIN, 2**63))
+    assert bench.count("refused.field") == 1 and bench.engine.gossip.streams.get(ORIGIN.id, ORIGIN.epoch) is None
+    bench.gossip(key, segment(ORIGIN, 2**63 - 1))
+    bench.gossip(key, segment(peer(77, epoch=EPOCH + 1), 1))
+    bench.wait(10.0)
+    assert bench.engine.gossip.streams.get(ORIGIN.id, EPOCH) is None

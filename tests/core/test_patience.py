@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from tests.core.harness import PeerBench, segment
-from tests.core.streaming import ORIGIN, answers, asked, begun, entry, marked, own, publish, says
+from tests.core.streaming import ORIGIN, answers, asked, begun, entry, marked, own, publish, says, stream_of
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NeighbourCaughtUp, NeighbourSlow
+from zmqgossip.core.wire import propagated
+
+
+def passed_on(frame: bytes, times: int) -> bytes:
+    for _ in range(times):
+        frame = propagated(frame)
+    return frame
 
 
 def slow_at(bench: PeerBench) -> int:
@@ -37,10 +44,58 @@ def test_a_silent_neighbour_is_slow_after_five_seconds_and_the_mark_is_done() ->
 def test_a_neighbour_that_has_the_mark_and_answers_is_not_slow_for_what_its_children_lack() -> None:
     bench, (parent, child) = begun(2, 3)
     parent.gossip(marked(ORIGIN, 1))
-    for _ in range(200):
+    for _ in range(140):
         bench.wait(0.1)
         answers(child, entry(ORIGIN, 1, marks=[(1, bench.engine.me.id)]))
     assert slow_at(bench) == 0
+
+
+def test_a_neighbour_that_is_never_done_with_a_mark_is_not_waited_for_three_times_as_long_as_one_that_hangs() -> None:
+    bench, (parent, child) = begun(2, 3)
+    waited_s = []
+    for number in (1, 2):
+        parent.gossip(marked(ORIGIN, number))
+        began = bench.now
+        while not slow_at(bench) or stream_of(bench).done < number:
+            bench.wait(0.1)
+            answers(child, entry(ORIGIN, number, marks=[(number, bench.engine.me.id)]))
+            assert bench.now - began < 20.0
+        waited_s.append(bench.now - began)
+    assert 14.0 < waited_s[0] < 15.5 and waited_s[1] < 0.5, "and not again for a minute"
+    assert len(bench.events(NeighbourSlow)) == 1
+
+
+def test_who_is_nearest_to_one_that_is_never_done_finds_it_before_those_behind_it() -> None:
+    near, (parent, child) = begun(2, 3)
+    parent.gossip(passed_on(marked(ORIGIN, 1), 6))
+    far, (its_parent, its_child) = begun(2, 3)
+    its_parent.gossip(passed_on(marked(ORIGIN, 1), 2))
+    for bench, one in ((near, child), (far, its_child)):
+        while not bench.events(NeighbourSlow):
+            bench.wait(0.1)
+            answers(one, entry(ORIGIN, 1, marks=[(1, bench.engine.me.id)]))
+    assert near.now + 1.5 < far.now
+
+
+def test_a_neighbour_that_will_not_hear_of_a_stream_is_slow_as_one_that_hangs() -> None:
+    bench, (parent, child) = begun(2, 3)
+    parent.gossip(marked(ORIGIN, 1))
+    began = bench.now
+    while not bench.events(NeighbourSlow):
+        bench.wait(0.1)
+        answers(child)
+        assert bench.now - began < 8.0
+    assert stream_of(bench).done == 1
+
+
+def test_a_node_that_was_stopped_itself_finds_nobody_stuck() -> None:
+    bench, (parent, child) = begun(2, 3)
+    parent.gossip(marked(ORIGIN, 1))
+    bench.wait(1.0)
+    bench.sleep(100.0)
+    answers(child, entry(ORIGIN, 1, marks=[(1, bench.engine.me.id)]))
+    bench.wait(0.2)
+    assert not bench.events(NeighbourSlow)
 
 
 def test_the_last_of_many_that_all_take_their_time_is_not_slow() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
-from tests.core.harness import CODEC, WALL, PeerBench, config, messages_of, segment
+from tests.core.harness import CODEC, WALL, Far, PeerBench, config, messages_of, peer, segment
 from tests.core.streaming import answers, begun, entry, flushes, own, publish, report, says, synced
 from zmqgossip.core.gossip_messages import Entry
+from zmqgossip.core.marks import FLUSHES_KEPT
 from zmqgossip.core.outbox import Flushed
+from zmqgossip.core.publisher import FLUSHES_UNDER_WAY, who_missed
 from zmqgossip.core.types import PeerState
 from zmqgossip.core.wire import BODY_BYTES_MAX, FLAG_FLUSH, FLAG_MARK
 
@@ -128,3 +131,72 @@ def test_many_messages_with_long_topics_share_no_more_than_a_segment_holds() -> 
         says(far, done_by(2, bench))
     assert [topic for frame in bench.segments for topic in messages_of(frame).topics] == topics
     assert max(CODEC.decode_segment(frame).body_length for frame in bench.segments) <= BODY_BYTES_MAX
+
+
+def with_a_live_neighbour() -> tuple[PeerBench, Far]:
+    bench, (far,) = begun(2)
+    bench.engine.members.learn(replace(far.record, ready=True), PeerState.ALIVE, WALL)
+    return bench, far
+
+
+def has_all(bench: PeerBench, far: Far) -> None:
+    """The neighbour has everything and is done with it, and says so of each flush as far as a digest repeats them."""
+    me, last = bench.engine.me, own(bench).highest
+    sent = [CODEC.decode_segment(frame) for frame in bench.segments]
+    reports = [report(header.number, me, far.record) for header in sent if header.flags & FLAG_FLUSH][-FLUSHES_KEPT:]
+    says(far, Entry(me.id, me.epoch, last, 0, last, [], reports))
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 9, 20, 200])
+def test_many_flushes_at_once_share_few_segments_and_all_are_true(count: int) -> None:
+    bench, far = with_a_live_neighbour()
+    for token in range(count):
+        bench.call(bench.engine.flush, token, 5.0)
+    has_all(bench, far)
+    has_all(bench, far)
+    assert sorted(flushed.token for flushed in flushes(bench)) == list(range(count))
+    assert all(flushed.complete for flushed in flushes(bench))
+    assert len([one for one in flags(bench) if one & FLAG_FLUSH]) == min(count, FLUSHES_UNDER_WAY + 1)
+
+
+def test_flushes_that_were_given_up_crowd_nobody() -> None:
+    bench, far = with_a_live_neighbour()
+    for token in range(50):
+        bench.call(bench.engine.flush, token, 0.01)
+        bench.wait(0.02)
+    assert len(flushes(bench)) == 50 and len(own(bench).marks) == FLUSHES_UNDER_WAY
+    has_all(bench, far)
+    assert not own(bench).marks
+
+
+@pytest.mark.parametrize("size", [1000, 5000, 60_000])
+def test_publishing_goes_on_after_many_flushes_and_a_full_window(size: int) -> None:
+    bench, far = with_a_live_neighbour()
+    for token in range(100):
+        bench.call(bench.engine.flush, token, 5.0)
+    publish(bench, *[bytes(size)] * (4_000_000 // size))
+    assert not bench.engine.wants_more
+    for _ in range(200):
+        has_all(bench, far)
+    assert bench.engine.wants_more and all(flushed.complete for flushed in flushes(bench)) and len(flushes(bench)) == 100
+
+
+def test_a_flush_whose_report_was_crowded_out_is_sent_again() -> None:
+    bench, far = with_a_live_neighbour()
+    bench.call(bench.engine.flush, 1, 5.0)
+    me, last = bench.engine.me, own(bench).highest
+    says(far, Entry(me.id, me.epoch, last, 0, last, [], []))
+    assert flushes(bench) == []
+    bench.wait(0.2)
+    assert own(bench).highest > last
+    has_all(bench, far)
+    assert [flushed.complete for flushed in flushes(bench)] == [True]
+
+
+def test_nobody_is_missed_where_all_that_lack_it_are_named_however_many_they_are() -> None:
+    everybody = [peer(number) for number in range(2, 40)]
+    have, lack = everybody[:10], everybody[10:]
+    assert who_missed(report(1, peer(1), *have, slow=lack), everybody) == tuple(one.id for one in lack)
+    assert who_missed(report(1, peer(1), *have[1:], slow=lack), everybody) is None
+    named_in_vain = [*lack[:3], have[0]]
+    assert set(who_missed(report(1, peer(1), *have, *lack[3:], slow=named_in_vain), everybody) or ()) == {one.id for one in lack[:3]}

@@ -96,7 +96,7 @@ def test_many_streams_behind_are_asked_for_a_few_at_a_time() -> None:
     origins = [peer(number) for number in range(100, 300)]
     says(far, *[entry(origin, 1) for origin in origins])
     bench.wait(0.06)
-    assert len(asked(bench)) == 32
+    assert len(asked(bench)) == 3
     for origin in origins:
         while all(body.origin != origin.id for _, body, _ in pulls(bench)):
             bench.wait(0.05)
@@ -245,3 +245,62 @@ def test_an_answer_has_so_many_segments_however_small_they_are() -> None:
         far.gossip(segment(ORIGIN, number))
     given, end = answer(bench, far, (1, 400), origin=ORIGIN.id)
     assert given == list(range(1, PULLED_MAX + 1)) and end.contiguous == 300
+
+
+# -- who may get it yet ---------------------------------------------------------------------------------------------------
+
+
+def test_what_newcomers_never_had_is_waited_for_from_a_neighbour_that_is_no_further_than_this_peer() -> None:
+    bench, (old, *news) = begun(2, 3, 4)
+    for number in range(1, 6):
+        old.gossip(segment(ORIGIN, number))
+    says(old, entry(ORIGIN, 5))
+    for far in news:
+        says(far, entry(ORIGIN, 9))
+    bench.wait(0.1)
+    for _ in news:
+        (key, _, exchange) = pulls(bench)[-1]
+        bench.reply(key, Pulled(ORIGIN.id, ORIGIN.epoch, 10, 9, 9), exchange)
+    bench.wait(3.0)
+    assert bench.events(MessagesLost) == []
+    for number in range(6, 10):
+        old.gossip(segment(ORIGIN, number))
+    bench.wait(10.0)
+    assert numbers(bench) == list(range(1, 10)) and bench.events(MessagesLost) == []
+
+
+def test_what_a_neighbour_has_whose_dealer_is_being_connected_anew_is_not_given_up() -> None:
+    bench, (gone, holder) = begun(2, 3)
+    gone.gossip(segment(ORIGIN, 1))
+    bench.disconnect(holder.key)
+    says(holder, entry(ORIGIN, 9))
+    says(gone, entry(ORIGIN, 9))
+    bench.wait(0.1)
+    gives(gone, ORIGIN, [], oldest=8, contiguous=9)
+    bench.wait(2.0)
+    assert bench.engine.view.by_key(holder.key) is not None and bench.events(MessagesLost) == []
+
+
+def test_a_gap_that_nobody_fills_is_given_up_in_the_end_though_its_origin_lives() -> None:
+    bench, (far,) = begun(2)
+    bench.call(lambda now: bench.engine.members.learn(ORIGIN, PeerState.ALIVE, WALL))
+    for number in (1, 3):
+        far.gossip(segment(ORIGIN, number))
+    says(far, entry(ORIGIN, 1))
+    bench.wait(25.0)
+    assert numbers(bench) == [1]
+    bench.wait(10.0)
+    assert numbers(bench) == [1, 3] and [(lost.first, lost.last) for lost in bench.events(MessagesLost)] == [(2, 2)]
+
+
+def test_a_peer_that_was_away_itself_gives_up_nothing_before_it_has_read_what_came_meanwhile() -> None:
+    bench, (far,) = begun(2)
+    for number in (1, 3):
+        far.gossip(segment(ORIGIN, number))
+    says(far, entry(ORIGIN, 1))
+    bench.call(lambda now: bench.engine.members.learn(ORIGIN, PeerState.ALIVE, WALL))
+    bench.call(lambda now: bench.engine.members.learn(ORIGIN, PeerState.DEAD, WALL))
+    bench.wait(0.01)
+    bench.sleep(60.0)
+    far.gossip(segment(ORIGIN, 2))
+    assert numbers(bench) == [1, 2, 3] and bench.events(MessagesLost) == []

@@ -534,9 +534,10 @@ def test_a_frame_may_be_as_long_as_the_limits_say_and_not_a_byte_longer() -> Non
     assert CODEC.decode_segment(longest).body_length == BODY_BYTES_MAX
     assert refusal(CODEC.decode_segment, CODEC.encode_segment(ID, 1, 1, 1, 1, 0, body, blocks + b"\0")) == "too_long"
 
-    longest = exchange(1122, PROBE_BYTES, blocks=block(1, bytes(EXCHANGE_BYTES_MAX - EXCHANGE_BYTES - len(PROBE_BYTES) - 6)))
-    assert len(longest) == EXCHANGE_BYTES_MAX
-    assert CODEC.decode(longest)[0] == PROBE
+    assert CODEC.decode(exchange(1122, PROBE_BYTES, blocks=blocks))[0] == PROBE
+    assert refusal(CODEC.decode, exchange(1122, PROBE_BYTES, blocks=block(1, bytes(BLOCKS_BYTES_MAX - 5)))) == "block"
+    assert refusal(CODEC.decode_segment, CODEC.encode_segment(ID, 1, 1, 1, 1, 0, b"", 700 * block(1, b""))) == "block", "however small"
+    assert refusal(CODEC.decode, exchange(1122, bytes(EXCHANGE_BYTES_MAX - EXCHANGE_BYTES + 1))) == "too_long"
 
 
 def test_sockets_accept_a_little_more_than_the_longest_frame_so_that_it_is_counted() -> None:

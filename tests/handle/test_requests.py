@@ -116,6 +116,7 @@ def test_a_question_that_waits_for_a_stopped_peer_times_out_and_one_that_waits_w
     first = network.peers[0]
     with other_process(network) as (process, peer):
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)  # until then a thread of it may still answer
         began = time.monotonic()
         with pytest.raises(Timeout, match="gave no answer"):
             first.request(peer, b"stopped", 0.3)

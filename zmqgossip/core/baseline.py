@@ -177,12 +177,18 @@ class Baseline:
         dialling = any(link.dialled and link.state is not LinkState.UP for link in self._view.links())
         return dialling or not self._presence.is_settled
 
+    @property
+    def _one_has_it(self) -> bool:
+        """Whether a neighbour that was asked in vain has a baseline: it is busy, or liveness will find that it is dead."""
+        return any(link.key in self._silent and (link.synced or link.peer.ready) for link in self._view.up())
+
     def alone_due(self, me: PeerRecord, now: float) -> None:
         """Nothing better came along. Links that are still coming up may lead to those who know; but not for ever."""
         if self.complete or self._alone_since is None or (self._asked is not None and self._asked not in self._silent):
             self._alone_since = None
             return
-        if self._is_coming_in and now - self._alone_since < self._node.config.link_timeout_s:
+        may_come = self._is_coming_in and now - self._alone_since < self._node.config.link_timeout_s
+        if may_come or self._one_has_it:
             self._node.timers.set((ALONE_DUE, 0), now + self._node.config.sync_alone_s)
         elif self._view.up_count:
             self._begin(me, [], now)

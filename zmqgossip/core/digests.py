@@ -9,10 +9,11 @@ at every neighbour that spoke of it is settled, and not spoken of any more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 
 from zmqgossip.core.gossip_messages import ENTRIES_MAX, Ask, Digest, Entry
 from zmqgossip.core.node import Node
-from zmqgossip.core.streams import UNCHANGED, Stream, StreamKey, Streams
+from zmqgossip.core.streams import UNCHANGED, UNPLANNED, Stream, StreamKey, Streams
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import TOPIC_DIGEST
 
@@ -31,13 +32,16 @@ QUIET_S = 2.0
 class Digests:
     """When this peer says what of its streams."""
 
-    __slots__ = ("_node", "_open", "_streams", "_urgent", "_view")
+    __slots__ = ("_count", "_node", "_open", "_plan", "_streams", "_urgent", "_view")
 
     def __init__(self, node: Node, view: View, streams: Streams) -> None:
         self._node = node
         self._view = view
         self._streams = streams
         self._open: dict[StreamKey, Stream] = {}
+        # When streams are looked at, soonest first. Each that is open stands in it once at its `planned`; all else in it is out of date.
+        self._plan: list[tuple[float, int, Stream]] = []
+        self._count = 0
         self._urgent: dict[StreamKey, Stream] = {}
 
     def touch(self, stream: Stream, now: float) -> None:
@@ -48,12 +52,10 @@ class Digests:
         stream.step = STEP_MIN_S
         if stream.unsaid_at == UNCHANGED:
             stream.unsaid_at = now
-        due, stream.due = stream.due, min(now + STEP_MIN_S, stream.unsaid_at + FLOWING_S)
-        if stream.key not in self._open:
-            self._open[stream.key] = stream
-            self._arm(stream.due)
-        elif stream.due < due:
-            self._arm(stream.due)
+        stream.due = min(now + STEP_MIN_S, stream.unsaid_at + FLOWING_S)
+        self._open[stream.key] = stream
+        if stream.due < stream.planned:
+            self._look_at(stream)
 
     def hurry(self, stream: Stream, now: float) -> None:
         """Somebody waits for this: it is said at the end of the turn."""
@@ -62,6 +64,7 @@ class Digests:
         if stream.key not in self._open:
             stream.step, stream.due = STEP_MIN_S, now + STEP_MIN_S
             self._open[stream.key] = stream
+            self._look_at(stream)
         stream.changed_at = now
         self._urgent[stream.key] = stream
         self._arm(now)
@@ -71,7 +74,27 @@ class Digests:
         if planned is None or at < planned:
             self._node.timers.set((DIGEST_DUE, 0), at)
 
+    def _look_at(self, stream: Stream) -> None:
+        """It is looked at when it is due."""
+        self._count += 1
+        stream.planned = stream.due
+        heappush(self._plan, (stream.due, self._count, stream))
+        self._arm(stream.due)
+
+    def _due(self, now: float) -> Iterator[Stream]:
+        """Those that are due. Each is open still, and is planned anew, when the next is asked for; or it is closed."""
+        while self._plan and self._plan[0][0] <= now:
+            at, _, stream = heappop(self._plan)
+            if at != stream.planned:
+                continue
+            stream.planned = UNPLANNED
+            if stream.due <= now:
+                yield stream
+            if self._open.get(stream.key) is stream and stream.planned == UNPLANNED:
+                self._look_at(stream)
+
     def forget(self, stream: Stream) -> None:
+        stream.planned = UNPLANNED
         self._open.pop(stream.key, None)
         self._urgent.pop(stream.key, None)
 
@@ -79,11 +102,10 @@ class Digests:
         """Says what is due, and settles what is quiet."""
         said, self._urgent = self._urgent, {}
         doubtful: dict[int, list[StreamKey]] = {}
-        for key, stream in list(self._open.items()):
-            if stream.due > now:
-                continue
+        for stream in self._due(now):
+            key = stream.key
             if self._is_settled(stream, now):
-                del self._open[key]
+                self.forget(stream)
                 said.pop(key, None)
                 self._streams.settle(stream)
                 continue
@@ -99,8 +121,8 @@ class Digests:
         if said:
             self._say(list(said.values()))
         self._ask(doubtful)
-        if self._open:
-            self._arm(min(stream.due for stream in self._open.values()))
+        if self._plan:
+            self._arm(self._plan[0][0])
 
     def _ask(self, doubtful: dict[int, list[StreamKey]]) -> None:
         """Asks neighbours that seem to lack what has been quiet for long: it may be only their last digest that was lost."""

@@ -8,6 +8,7 @@ Before this node has its baseline, segments are passed on and wait.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from zmqgossip.core.audience import Audience
@@ -22,7 +23,7 @@ from zmqgossip.core.outbox import Segment
 from zmqgossip.core.patience import Patience
 from zmqgossip.core.publisher import Publication, Publisher
 from zmqgossip.core.repair import Repair, is_needed
-from zmqgossip.core.streams import NUMBER_MAX, Stream, Streams, Theirs
+from zmqgossip.core.streams import Stream, Streams, Theirs
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, View
@@ -31,6 +32,8 @@ from zmqgossip.core.wire import (
     FLAG_FLUSH,
     FLAG_MARK,
     FLAG_MEMBERSHIP,
+    NUMBER_MAX,
+    SegmentHeader,
     decode_notices,
     encode_notices,
     propagated,
@@ -41,6 +44,8 @@ LIVES_MAX = 4
 """Streams of one id: the last lives of a process that is started again and again."""
 EPOCH_ENDS_S = 2.0
 """How long the stream of an earlier life is still taken: what is under way when a process is started again."""
+END_AGAIN_S = 0.25
+"""Between two looks at whether all of it has been pulled."""
 
 
 class Gossip:
@@ -162,7 +167,7 @@ class Gossip:
         if stream is not None and number in stream:
             self._known(link, stream, pulled, now)
             return origin, ()
-        notices = decode_notices(frame, header) if header.flags & FLAG_MEMBERSHIP else ()
+        notices = self._notices_of(frame, header)
         if stream is None:
             if node.is_in_future(header.epoch, now):
                 raise WireError("epoch", "starts in the future")
@@ -196,6 +201,16 @@ class Gossip:
             self.repair.look(stream, now)
         return origin, notices
 
+    def _notices_of(self, frame: bytes, header: SegmentHeader) -> Sequence[Notice]:
+        """The membership changes in a segment. One that is not understood is a segment without any: refused, it would be a gap for ever."""
+        if not header.flags & FLAG_MEMBERSHIP:
+            return ()
+        try:
+            return decode_notices(frame, header)
+        except WireError:
+            self._node.counters.add("dropped.notices")
+            return ()
+
     def _known(self, link: Link, stream: Stream, pulled: bool, now: float) -> None:
         if pulled:
             self._node.counters.add("duplicates.pulled")
@@ -203,24 +218,28 @@ class Gossip:
         else:
             self.trees.came_again(link, stream, now)
 
-    def _new_stream(self, me: PeerRecord, origin: PeerId, epoch: int, now: float) -> Stream | None:
-        """The stream of a life that was not heard of so far; None if it is refused."""
+    def _new_stream(self, me: PeerRecord, origin: PeerId, epoch: int, now: float, *, is_talk: bool = False) -> Stream | None:
+        """The stream of a life that was not heard of so far; None if it is refused. What neighbours only talk of gives way to what came."""
         if origin == me.id:  # of an earlier life, or by somebody who takes this one's name
             self._node.counters.add("dropped.own_id")
             return None
         if self._node.is_in_future(epoch, now):
             self._node.counters.add("dropped.future_epoch")
             return None
-        if epoch < self.streams.newest_epoch(origin) or self.streams.lives_count(origin) >= LIVES_MAX:
+        lives = self.streams.lives(origin)
+        talked_of = [stream for stream in lives if not stream.highest]
+        if epoch < self.streams.newest_epoch(origin) or (len(lives) >= LIVES_MAX and (is_talk or not talked_of)):
             self._node.counters.add("dropped.old_epoch")
             return None
+        if len(lives) >= LIVES_MAX:
+            self.streams.drop(talked_of[0])
         return self.streams.of(origin, epoch)
 
     def _heard_of(self, me: PeerRecord, origin: PeerId, epoch: int, contiguous: int, now: float) -> Stream | None:
         """The stream that a neighbour speaks of, made if that tells anything new. The word of one neighbour makes no stream of nothing."""
         stream = self.streams.get(origin, epoch)
         if stream is None and self.streams.past(origin, epoch) < contiguous < NUMBER_MAX:
-            stream = self._new_stream(me, origin, epoch, now)
+            stream = self._new_stream(me, origin, epoch, now, is_talk=True)
         return stream
 
     def _end_lives_before(self, stream: Stream, now: float) -> None:
@@ -268,11 +287,11 @@ class Gossip:
                 self._node.counters.add("received.messages", header.message_count)
                 self._node.outbox.deliver(segment)
 
-    def _lost(self, stream: Stream, last: int) -> None:
+    def _lost(self, stream: Stream, last: int, why: str = "no neighbour keeps them any more") -> None:
         first = stream.messages + 1
         stream.messages = last
         self._node.counters.add("lost.messages", last - first + 1)
-        self._node.outbox.event(MessagesLost(stream.origin, stream.epoch, first, last, "no neighbour keeps them any more"))
+        self._node.outbox.event(MessagesLost(stream.origin, stream.epoch, first, last, why))
 
     def _settle(self, stream: Stream, now: float) -> None:
         """Marks may be done; of one's own stream that gives the window room."""
@@ -364,7 +383,7 @@ class Gossip:
             ends = [gone.messages for gone in stream.gone.values() if gone.contiguous == number - 1]
             stream.gone.clear()
             released = self.streams.jump(stream, number)
-            stream.jumped_at = now
+            stream.jumped_at, stream.lacks_until = now, math.inf
             self._node.counters.add("streams.jumped")
             if not released and ends and max(ends) > stream.messages:
                 self._lost(stream, max(ends))
@@ -379,6 +398,7 @@ class Gossip:
         """Nobody waits for a link that is gone, and what it pushed comes from another."""
         self.marks.link_lost(link, now)
         for stream in self.streams.all():
+            stream.faster.pop(link.key, None)
             self._drop_if_empty(stream)
         self.repair.link_lost(link, now)
         self.walks.link_lost(link)
@@ -386,14 +406,34 @@ class Gossip:
             self.repair.ask_how(neighbour, self.streams.in_bucket(bucket)[:ENTRIES_MAX])
         self._go_on(me, now)
 
+    def postpone(self, now: float) -> None:
+        """This node was away: nothing is given up for what it did not hear meanwhile."""
+        self.repair.postpone(now)
+        self.marks.postpone(now)
+        for stream in self.streams.all():
+            if stream.ending_at is not None:
+                stream.ending_at = now + EPOCH_ENDS_S
+
     def end_epochs(self, now: float) -> None:
-        """Streams of earlier lives come to an end: what waits is delivered, what is missing in between is lost by name."""
+        """Streams of earlier lives come to an end: what waits is delivered, what is missing is lost by name.
+
+        What a neighbour seems to have is pulled, and waited for as long as for anybody who is slow.
+        """
         waiting = [stream for stream in self.streams.all() if stream.ending_at is not None]
         for stream in waiting:
             if stream.ending_at is None or stream.ending_at > now:
                 continue
-            while stream.beyond and stream.begun:
-                self._deliver(stream, self.streams.jump(stream, min(stream.beyond)))
+            if stream.begun and self.repair.is_behind(stream) and now - stream.ending_at < self._node.config.slow_after_s:
+                self._arm_end(now + END_AGAIN_S)
+                continue
+            if stream.begun:
+                self._deliver(stream, self.streams.finish(stream))
+                if stream.highest and self.repair.is_behind(stream):
+                    self._lost(
+                        stream,
+                        stream.messages + 1,
+                        "its origin has begun anew, and nobody gave the end of what it said before: one at least",
+                    )
             self.streams.drop(stream)
         later = [stream.ending_at for stream in waiting if stream.ending_at is not None and stream.ending_at > now]
         if later:

@@ -26,8 +26,9 @@ FLUSHES_KEPT = 8
 SLOW_NAMED_MAX = 256
 QUIET_S = 1.0
 """A neighbour that lacks something says so once a second at least."""
-JUMPED_S = 20.0
-"""So long a node that lost messages of a stream names itself in its flushes as one that does not have all."""
+LACKS_S = 20.0
+"""A node that lost messages of a stream names itself as one that lacks some in the first flush after that, and so much longer: the
+flush may be sent again."""
 U64 = 1 << 64
 
 
@@ -57,7 +58,7 @@ class Marks:
         """
         if number <= stream.done or number in stream.marks:
             return
-        if len(stream.marks) >= MARKS_MAX:
+        if len(stream.marks) >= MARKS_MAX and bringer is not None:
             self._node.counters.add("dropped.marks_full")
             return
         key, parent = (bringer.key, bringer.peer.id) if bringer is not None else (0, self._me)
@@ -151,7 +152,7 @@ class Marks:
             del stream.marks[number]
             stream.done = number
             if mark.flush:
-                self._report(stream, number, mark)
+                self._report(stream, number, mark, now)
         if stream.done == before:
             return False
         self._digests.hurry(stream, now)
@@ -161,7 +162,7 @@ class Marks:
         """The application's queue is full: what it has not got is not acknowledged. One's own stream it does not get."""
         return self._is_holding and mark.parent_id != self._me
 
-    def _report(self, stream: Stream, number: int, mark: Mark) -> None:
+    def _report(self, stream: Stream, number: int, mark: Mark, now: float) -> None:
         mine = stream.origin != self._me
         count, total = int(mine), self._own_hash if mine else 0
         slow = dict(mark.slow)
@@ -169,9 +170,10 @@ class Marks:
             count += report.count
             total += report.total
             slow |= dict.fromkeys(report.slow)
-        if mine and mark.came_at - stream.jumped_at < JUMPED_S:  # a flush that began before the jump must not count this node
+        if mine and mark.came_at <= stream.lacks_until:  # it lost something that was published before this flush
             count, total = count - 1, total - self._own_hash
             slow[self._me] = None
+            stream.lacks_until = min(stream.lacks_until, now + LACKS_S)
         named = list(slow)[-SLOW_NAMED_MAX:]
         stream.flushes[number] = FlushReport(number, mark.parent_id, count % U64, total % U64, named)
         if len(stream.flushes) > FLUSHES_KEPT:
@@ -185,6 +187,11 @@ class Marks:
             self._is_full = self._is_holding = True
             self._node.timers.set((HOLD_DUE, 0), now + self._node.config.slow_after_s)
             self._node.counters.add("application.full")
+
+    def postpone(self, now: float) -> None:
+        """This node was away, and its application too: it is waited for anew."""
+        if self._is_holding:
+            self._node.timers.set((HOLD_DUE, 0), now + self._node.config.slow_after_s)
 
     def release(self, now: float) -> None:
         """It has room again."""

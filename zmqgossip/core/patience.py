@@ -23,6 +23,12 @@ SILENT_S = 0.5
 ASK_AGAIN_MAX_S = 1.0
 AGAIN_S = 1.0
 """So long who was found slow stays so: it must not be told of ten times a second."""
+STUCK = 3
+"""Times `slow_after_s`: who has a mark and is not done with it so long after has neither found its own slow neighbours nor jumped."""
+STUCK_HOP_S = 0.5
+"""So much less for each hop that a mark has gone: who is nearest to the trouble shall find it, and nobody before."""
+STUCK_AGAIN_S = 60.0
+"""So long who was stuck is not waited for again."""
 MEMORY = 4
 """Times `slow_after_s`: a neighbour that creeps is as slow as one that stands still."""
 
@@ -50,9 +56,11 @@ class Patience:
         """Asks those that are waited for, and finds those that are slow."""
         waiting = [(stream, mark) for stream in self._streams.all() for mark in stream.marks.values() if mark.waiting]
         elapsed = min(now - self._looked_at, 2 * LOOK_S)  # who was away itself has not waited
+        away_s = now - self._looked_at - elapsed
         self._looked_at = now
         behind: dict[int, list[Stream]] = {}
         for stream, mark in waiting:
+            mark.came_at += away_s
             for key in mark.waiting:
                 streams = behind.setdefault(key, [])
                 if now - mark.came_at >= LOOK_S and stream not in streams:
@@ -61,6 +69,9 @@ class Patience:
             link = self._view.by_key(key)
             if link is not None and streams:
                 self._wait_for(link, streams, elapsed, now)
+        for link in self._view.up():
+            if link.key not in behind:  # an answer that has not come is not missed any more
+                link.asked_at = None
         if any(stream.marks for stream in self._streams.all()):
             self._node.timers.set((PATIENCE_DUE, 0), now + LOOK_S)
 
@@ -70,6 +81,9 @@ class Patience:
                 link.asked_at = now
             link.asked_again_at = now + min(2 * max(now - link.asked_at, LOOK_S), ASK_AGAIN_MAX_S)
             self._repair.ask_how(link, streams[:64])
+        if any(self._is_stuck(link, stream, now) for stream in streams):
+            self._slow(link, now, STUCK_AGAIN_S)
+            return
         silent_s = now - link.asked_at
         if silent_s <= SILENT_S and not any(self._is_late(link, stream, now) for stream in streams):
             return
@@ -79,7 +93,12 @@ class Patience:
         link.waited = [(at, spent) for at, spent in link.waited if at > horizon]
         link.waited.append((now, elapsed))
         if sum(spent for _, spent in link.waited) > after:
-            self._slow(link, now)
+            self._slow(link, now, AGAIN_S)
+
+    def _is_stuck(self, link: Link, stream: Stream, now: float) -> bool:
+        """Whether it is waited for with a mark for longer than any honest node takes, whatever it says."""
+        limit = STUCK * self._node.config.slow_after_s - STUCK_HOP_S * min(stream.hops, 10)
+        return any(link.key in mark.waiting and now - mark.came_at > limit for mark in stream.marks.values())
 
     @staticmethod
     def _is_late(link: Link, stream: Stream, now: float) -> bool:
@@ -88,15 +107,15 @@ class Patience:
         """
         theirs = stream.theirs.get(link.key)
         number = min((number for number, mark in stream.marks.items() if link.key in mark.waiting), default=0)
-        if theirs is None or theirs.contiguous >= number:
+        if not number or (theirs is not None and theirs.contiguous >= number):
             return False
         mark = stream.marks[number]
-        if now - max(theirs.moved_at, mark.came_at) >= SILENT_S:
+        if now - mark.came_at >= SILENT_S and (theirs is None or now - theirs.moved_at >= SILENT_S):
             return True
         return mark.asked > 1 and mark.others_at is not None and now - mark.came_at >= 2 * (mark.others_at - mark.came_at) + LOOK_S
 
-    def _slow(self, link: Link, now: float) -> None:
-        link.slow, link.slow_at = True, now
+    def _slow(self, link: Link, now: float, again_s: float) -> None:
+        link.slow, link.slow_until = True, now + again_s
         self._node.counters.add("neighbours.slow")
         self._node.outbox.event(NeighbourSlow(link.peer))
         self._marks.let_go(link, now)
@@ -109,7 +128,7 @@ class Patience:
 
         What it cost before is not forgotten: one that creeps right behind the others is slow again after its first delay.
         """
-        if not link.slow or now - link.slow_at < AGAIN_S:
+        if not link.slow or now < link.slow_until:
             return
         near = self._node.config.pipe_segments // 4
         for stream in self._streams.all():

@@ -361,6 +361,7 @@ class PeerEngine:
             self.liveness.postpone(now)
             self.presence.postpone(now)
             self.overlay.postpone(now)
+            self.gossip.postpone(now)
         while (due := self.node.timers.next()) is not None and due <= now:
             key = self.node.timers.pop_due(now)
             assert key is not None, "a deadline that has passed has a key"

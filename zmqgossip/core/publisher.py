@@ -32,7 +32,10 @@ SAME_TIME_S = 0.005
 """Messages of one segment that were published within this have the time of the first: an eighth of the bytes of small ones."""
 MESSAGE_BYTES = 16
 """What a message takes in a segment besides its topic and payload, at most."""
+FLUSHES_UNDER_WAY = 4
+"""Flush segments that are not done: whoever flushes meanwhile shares the next. More would crowd the digests of everybody."""
 FLUSH_AGAIN_S = 0.05
+"""Before a flush is sent again, or looked at again with another list of members."""
 FLUSH_AGAIN_MAX_S = 0.5
 SUBSETS_MAX = 8
 """Slow peers that may or may not have it: so many, and every choice of them is looked at."""
@@ -52,6 +55,7 @@ class _Flush:
     number: int = 0
     again_at: float = 0.0
     again_s: float = FLUSH_AGAIN_S
+    judged_at: float = -FLUSH_AGAIN_S
     slow: tuple[PeerId, ...] = ()
 
 
@@ -134,10 +138,8 @@ class Publisher:
 
     def next_segment(self, me: PeerRecord, now: float) -> Segment | None:
         """The next segment to go out: messages if the window has room for them, or a flush whose turn has come."""
-        behind = self._taken - len(self._waiting)
-        for flush in self._flushes:
-            if not flush.number and flush.behind <= behind:
-                return self._flush_segment(me)
+        if self._flushes and self._may_flush():
+            return self._flush_segment(me)
         if not self._waiting or not self._has_room(now):
             return None
         topics, payloads, times = self._pack()
@@ -243,6 +245,12 @@ class Publisher:
             due = min(flush.again_at if flush.again_at > now else flush.until for flush in self._flushes)
             self._node.timers.set((FLUSH_DUE, 0), min(due, *(flush.until for flush in self._flushes)))
 
+    def _may_flush(self) -> bool:
+        """Whether the turn of a flush has come: all before it has gone out, and few others are under way."""
+        behind = self._taken - len(self._waiting)
+        wanted = any(not flush.number and flush.behind <= behind for flush in self._flushes)
+        return wanted and sum(mark.flush for mark in self.stream.marks.values()) < FLUSHES_UNDER_WAY
+
     def _flush_segment(self, me: PeerRecord) -> Segment:
         """One segment for all flushes whose turn has come."""
         segment = self._segment(me, 0, FLAG_MARK | FLAG_FLUSH, b"")
@@ -257,20 +265,21 @@ class Publisher:
         everybody: Sequence[PeerRecord] | None = None
         for flush in list(self._flushes):
             report = self.stream.flushes.get(flush.number) if flush.number else None
-            if report is not None:
+            if report is not None and now >= flush.judged_at + FLUSH_AGAIN_S:
+                flush.judged_at = now
                 everybody = living() if everybody is None else everybody
                 missed = who_missed(report, everybody)
                 if missed is not None:
                     self._end(flush, complete=True, slow=missed)
                     continue
                 flush.slow = tuple(report.slow)
-                if flush.again_at == 0.0:
-                    flush.again_at = now + flush.again_s
-                    flush.again_s = min(2 * flush.again_s, FLUSH_AGAIN_MAX_S)
+            if 0 < flush.number <= self.stream.done and flush.again_at == 0.0:  # also where its report was crowded out
+                flush.again_at = now + flush.again_s
+                flush.again_s = min(2 * flush.again_s, FLUSH_AGAIN_MAX_S)
             if flush.until <= now:
                 self._end(flush, complete=False, slow=flush.slow)
             elif 0.0 < flush.again_at <= now:
-                flush.number, flush.again_at = 0, 0.0
+                flush.number, flush.again_at, flush.judged_at = 0, 0.0, -FLUSH_AGAIN_S
         self._arm(now)
 
     def _end(self, flush: _Flush, *, complete: bool, slow: tuple[PeerId, ...]) -> None:
@@ -287,12 +296,15 @@ class Publisher:
 def who_missed(report: FlushReport, everybody: Sequence[PeerRecord]) -> tuple[PeerId, ...] | None:
     """The slow ones that do not have it, if all others do; None if somebody else lacks it.
 
-    A slow neighbour of one node may have it of another, so every choice of them is tried.
+    A slow neighbour of one node may have it of another, so every choice of the first ones is tried; where there are more, only all.
     """
     hashes = {record.id: life_hash(record.id, record.epoch) for record in everybody}
     wanted = (sum(hashes.values()) - report.total) % U64
-    slow = [peer for peer in report.slow if peer in hashes][:SUBSETS_MAX]
+    named = tuple(peer for peer in report.slow if peer in hashes)
     missing = len(everybody) - report.count
+    if len(named) == missing and sum(hashes[peer] for peer in named) % U64 == wanted:
+        return named
+    slow = named[:SUBSETS_MAX]
     for choice in range(1 << len(slow)):
         if choice.bit_count() == missing:
             chosen = tuple(peer for place, peer in enumerate(slow) if choice >> place & 1)

@@ -7,7 +7,8 @@ brought it is broken. What came by itself while it was being pulled was asked fo
 there pulls would make it more so. So the wait before a pull grows by half with each of those, and shrinks with each that was needed.
 
 What nobody keeps any more is given up by name: the stream jumps to the oldest number that two neighbours have, or the only one that
-is ahead after a second, and the numbers of the next segment's messages tell which are lost.
+there is after a second, and the numbers of the next segment's messages tell which are lost. While there is a neighbour that has not
+said so, it is waited for as long as for anybody who is slow: one that has just joined keeps nothing from before that, and the others may.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ WAIT_MAX_S = 1.0
 """Before a pull, however often it was hasty: a digest is repeated once a second."""
 PULLED_MAX = 256
 """Segments in one answer, however small they are: they share a pipe of 1,000 with its end, and what does not fit there is lost."""
-IN_FLIGHT_MAX = 32
-"""Pulls that one neighbour is asked at once: its answers share a pipe."""
+IN_FLIGHT_MAX = 3
+"""Pulls that one neighbour is asked at once: its answers share that pipe."""
 HOPELESS_S = 3.0
 """How long a gap that nobody can fill is kept after its origin is gone: all digests have come by then."""
 UNKNOWN_S = 30.0
-"""The same where the origin is not known: what tells of it may be in what is missing."""
+"""The same where the origin lives, which has it if anybody has, or is not known: what tells of it may be in what is missing."""
 ALONE_S = 1.0
 """How long a second neighbour that has it is waited for, before the only one is believed that the rest is gone."""
 
@@ -86,9 +87,13 @@ class Repair:
             self._arm(want.due)
 
     @staticmethod
-    def lacks(stream: Stream) -> bool:
+    def is_behind(stream: Stream) -> bool:
+        """Whether a neighbour says that it is further."""
+        return any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
+
+    def lacks(self, stream: Stream) -> bool:
         """Whether there is something that is not here."""
-        return bool(stream.beyond) or any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
+        return bool(stream.beyond) or self.is_behind(stream)
 
     def _arm(self, at: float) -> None:
         planned = self._node.timers.when((PULL_DUE, 0))
@@ -120,6 +125,12 @@ class Repair:
                 self._asks(want, 0)
                 want.due = now
                 self._arm(now)
+
+    def postpone(self, now: float) -> None:
+        """This node was away: what it waited for has the whole time again."""
+        for want in self._wants.values():
+            want.due = max(want.due, now + self._wait_s)
+            want.stream.changed_at = want.stream.gone_since = now
 
     def due(self, now: float) -> list[tuple[Stream, int]]:
         """Asks for what has not come. Streams that must jump, and whereto, because nobody keeps what is next."""
@@ -234,22 +245,26 @@ class Repair:
     def _target(self, stream: Stream, now: float) -> int:
         """The oldest number that two neighbours have, or the one that is left after a while; 0: not yet."""
         oldest = sorted(gone.oldest for gone in stream.gone.values())
-        if not oldest or (len(oldest) == 1 and now - stream.gone_since < ALONE_S):
+        if not oldest or now - stream.gone_since < self._grace_s(stream, len(oldest)):
             return 0
         target = oldest[1] if len(oldest) > 1 else oldest[0]
         if stream.beyond:
             target = min(target, *stream.beyond)
         return target
 
+    def _grace_s(self, stream: Stream, gone_count: int) -> float:
+        """How long what some no longer keep is waited for: whoever has said nothing, or is no further than this node, may get it yet."""
+        if any(link.key not in stream.gone for link in self._view.synced()):
+            return self._node.config.slow_after_s
+        return ALONE_S if gone_count == 1 else 0.0
+
     def _hopeless(self, stream: Stream, now: float) -> int:
-        """What is next where nobody has what is missing, and its origin is gone that could give it; 0: not so."""
-        may_live = self._may_live(stream.origin)
-        wait_s = HOPELESS_S if may_live is not None else UNKNOWN_S
+        """What is next where nobody has what is missing, and has not had it for long; 0: not so."""
+        wait_s = HOPELESS_S if self._may_live(stream.origin) is False else UNKNOWN_S
         wait_s = 0.0 if stream.jumped_at == stream.changed_at else wait_s  # the next gap of many: it is as old as the first
-        if not stream.beyond or now - stream.changed_at < wait_s or may_live:
+        if not stream.beyond or now - stream.changed_at < wait_s:
             return 0
-        ahead = any(theirs.contiguous > stream.contiguous for theirs in stream.theirs.values())
-        return 0 if ahead else min(stream.beyond)
+        return 0 if self.is_behind(stream) else min(stream.beyond)
 
     # -- answering --------------------------------------------------------------------------------------------------------
 
@@ -268,7 +283,7 @@ class Repair:
         self._node.answer(route, end, exchange)
 
     def ask_how(self, link: Link, streams: Sequence[Stream]) -> None:
-        """Asks a neighbour how streams are there: digests ride a pipe that drops, an answer does not."""
+        """Asks a neighbour how streams are there: digests ride a pipe that drops when gossip has filled it, answers one of their own."""
         if link.connected and link.theirs:
             self._node.ask(link.key, Ask(link.theirs, [stream.key for stream in streams]))
             self._node.counters.add("digests.asked")

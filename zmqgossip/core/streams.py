@@ -19,15 +19,15 @@ from typing import NamedTuple
 from zmqgossip.core.gossip_messages import BUCKETS, Entry, FlushReport, Position
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.types import FIRST_ID, PeerId
-from zmqgossip.core.wire import bucket_of, position_hash
+from zmqgossip.core.wire import NUMBER_MAX, bucket_of, position_hash
 
 StreamKey = tuple[PeerId, int]
 """Origin and epoch: a process that starts again begins a new stream."""
-NUMBER_MAX = 1 << 63
-"""No stream gets so far in the life of the universe, and what is added to such a number still fits a field."""
 _NEVER = -1e9
 UNCHANGED = 1e18
 """For `unsaid_at`: all that there is was said."""
+UNPLANNED = 1e18
+"""For `planned`: the digests do not look at it at any time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,14 +85,15 @@ class Stream:
         theirs: what linked neighbours said of it, by key of the link.
         marks: those above `done`, by number.
         gone: by key of the link, what neighbours have where the next number is no longer kept.
-        jumped_at: when it last went on behind something that was lost.
+        jumped_at: when it last went on behind something that was lost; until `lacks_until` a flush is told so.
         unsaid_at: of the first change that no digest has told of.
+        due: when a digest is to tell of it; `planned` is when that is looked at, which may be sooner.
     """
 
     __slots__ = (
         "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
-        "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "marked_at", "marks", "messages", "oldest",
-        "origin", "settled", "step", "theirs", "unsaid_at",
+        "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "lacks_until", "marked_at", "marks",
+        "messages", "oldest", "origin", "planned", "settled", "step", "theirs", "unsaid_at",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
@@ -108,9 +109,10 @@ class Stream:
         self.kept_bytes = 0
         self.beyond: dict[int, Segment] = {}
         self.hops = 0
-        self.changed_at = self.jumped_at = self.marked_at = _NEVER
+        self.changed_at = self.jumped_at = self.lacks_until = self.marked_at = _NEVER
         self.unsaid_at = UNCHANGED
         self.due = 0.0
+        self.planned = UNPLANNED
         self.step = 0.0
         self.theirs: dict[int, Theirs] = {}
         self.marks: dict[int, Mark] = {}
@@ -277,9 +279,9 @@ class Streams:
         """Of the streams of one id of which a segment is here; 0 where none is. A digest alone ends no life."""
         return max((epoch for epoch, stream in self._lives.get(origin, {}).items() if stream.highest), default=0)
 
-    def lives_count(self, origin: PeerId) -> int:
-        """How many streams of one id there are."""
-        return len(self._lives.get(origin, {}))
+    def lives(self, origin: PeerId) -> list[Stream]:
+        """The streams of one id."""
+        return list(self._lives.get(origin, {}).values())
 
     def older(self, origin: PeerId, epoch: int) -> list[Stream]:
         """The streams of earlier lives of one id."""
@@ -338,6 +340,17 @@ class Streams:
         stream.oldest = number
         stream.highest = max(stream.highest, stream.contiguous)
         return self.advance(stream)
+
+    def finish(self, stream: Stream) -> list[Segment]:
+        """All that waits beyond gaps, in its order: what is missing is given up, and nothing more is expected."""
+        waiting = [stream.beyond[number] for number in sorted(stream.beyond)]
+        self.beyond_bytes -= sum(len(segment.frame) for segment in waiting)
+        stream.beyond = {}
+        if waiting:
+            self.release(stream, stream.contiguous + 1)
+            stream.contiguous = waiting[-1].header.number
+            stream.oldest = stream.contiguous + 1
+        return waiting
 
     # -- what is kept for others ------------------------------------------------------------------------------------------
 

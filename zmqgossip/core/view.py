@@ -55,7 +55,7 @@ class Link:
     refusals: int = 0
     synced: bool = False  # the neighbour has its baseline: what it lacks from now on, it is owed
     slow: bool = False  # it is not waited for
-    slow_at: float = 0.0  # since when
+    slow_until: float = 0.0  # not waited for again before that
     lazy: dict[int, None] = field(default_factory=dict)  # buckets that it does not push to us
     copies: dict[int, int] = field(default_factory=dict)  # known segments in a row that it pushed, by bucket
     waited: list[tuple[float, float]] = field(default_factory=list)  # when, and how long, others waited for it

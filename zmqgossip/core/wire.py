@@ -61,6 +61,8 @@ FRAME_BYTES_MAX = max(EXCHANGE_BYTES_MAX, SEGMENT_BYTES_MAX) + 64
 """What sockets accept; 64 more, so that a frame just over the limit is counted here instead of costing the connection."""
 CRITICAL_BLOCK = 0x8000
 HOPS_MAX = 255
+NUMBER_MAX = 1 << 63
+"""No stream gets so far in the life of the universe, and what is added to such a number still fits a field."""
 REVISION_MAX = 0xFFFF_FFFF
 
 TOPIC_GOSSIP = b"E"
@@ -210,8 +212,8 @@ class Codec:
             raise WireError("code", f"{code} after {hops} hops")
         if topic != TOPIC_GOSSIP or (high, low) != (origin[-1] >> 4, origin[-1] & 15):
             raise WireError("topic")
-        if number == 0 or first == 0:
-            raise WireError("field", "segments and messages are numbered from 1")
+        if not 0 < number < NUMBER_MAX or first == 0:
+            raise WireError("field", "segments are numbered from 1 to 2^63 - 1, messages from 1")
         if first > U64_MAX - count:
             raise WireError("field", "messages are numbered up to 2^64 - 1")
         _cut(frame, SEGMENT_BYTES, length)
@@ -277,6 +279,8 @@ def _cut(frame: bytes, start: int, length: int) -> memoryview:
     size = len(frame)
     if end > size:
         raise WireError("length", f"body of {length} bytes in a frame of {size}")
+    if size - end > BLOCKS_BYTES_MAX:
+        raise WireError("block", f"{size - end} bytes of them")
     offset = end
     while offset < size:
         if offset + _BLOCK.size > size:

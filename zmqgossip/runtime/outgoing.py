@@ -147,8 +147,6 @@ class Outgoing:
                 if attempt():
                     return
                 self.check_may_wait(timeout)
-                if not self._is_awake:  # an interrupt came between: without this, what waits might wait for long
-                    self._rouse()
                 left = -1.0 if until is None else min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
                 if not gate.acquire(timeout=left):
                     raise no_room(timeout)
@@ -156,7 +154,7 @@ class Outgoing:
                 self.forget(gate.release)
 
     def check_may_wait(self, timeout: float | None) -> None:
-        """Raises NodeClosed when waiting is in vain, WouldBlock when it is forbidden."""
+        """Sees to it that the loop makes room soon. Raises NodeClosed when waiting is in vain, WouldBlock when it is forbidden."""
         if self._is_childs:
             raise NodeClosed("a forked child cannot use what its parent has opened; make a node of its own there")
         if self._is_closed:
@@ -164,6 +162,8 @@ class Outgoing:
         why = "the time-out is 0" if timeout is not None and timeout <= 0 else self.forbids()
         if why is not None:
             raise WouldBlock(why)
+        if not self._is_awake:  # an interrupt came between a message and its wake-up: what waits might wait for long
+            self._rouse()
 
     def call_when_room(self, function: Callable[[], object]) -> None:
         """Calls `function` once, from any thread, when it is worth trying again."""
