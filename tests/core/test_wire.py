@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec import inspect
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from zmqgossip.core.codes import Body, Code, Why
 from zmqgossip.core.errors import WireError
@@ -395,7 +395,7 @@ def columns(draw: st.DrawFn) -> Messages:
     columns(),
     st.binary(min_size=16, max_size=16),
     st.integers(0, 2**64 - 1),
-    st.integers(1, 2**64 - 1),
+    st.integers(1, 2**63 - 1),
     st.integers(1, 2**64 - 6),
     st.integers(0, 0xFFFF),
 )
@@ -405,7 +405,7 @@ def test_a_segment_of_messages_comes_back_as_it_went(
     payload = encode_messages(body)
     frame = CODEC.encode_segment(origin, epoch, number, first, len(body.payloads), flags, payload)
     header = CODEC.decode_segment(frame)
-    assert header == (Code.GOSSIP, 0, origin, epoch, number, first, len(body.payloads), flags, len(payload))
+    assert astuple(header) == (Code.GOSSIP, 0, origin, epoch, number, first, len(body.payloads), flags, len(payload))
     assert decode_messages(frame, header) == body
 
 
@@ -443,7 +443,7 @@ def test_passing_on_changes_the_four_mutable_bytes_and_nothing_else() -> None:
     assert (hops_of(frame), hops_of(passed)) == (0, 1)
     before, after = CODEC.decode_segment(frame), CODEC.decode_segment(passed)
     assert (before.code, before.hops) == (1133, 0) and (after.code, after.hops) == (1155, 1)
-    assert before[2:] == after[2:]
+    assert astuple(before)[2:] == astuple(after)[2:]
 
 
 def test_hops_are_counted_up_to_a_limit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from zmqgossip.core.events import MessagesLost
 from zmqgossip.core.gossip_messages import Messages
@@ -132,7 +133,7 @@ def test_losses_are_told_once_by_origin_and_life() -> None:
     losses.add([segment(one, 1, 1, 3), segment(two, 1, 1, 1), segment(one, 2, 4, 2)])
     losses.add([segment(one, 4, 9, 1), segment(one, 1, 1, 1, epoch=2)])
     broken = segment(two, 2, 2, 1)  # its head tells which messages nobody can read
-    losses.add([broken._replace(frame=broken.frame[:-4] + b"\xff\xff\xff\xff")])
+    losses.add([replace(broken, frame=broken.frame[:-4] + b"\xff\xff\xff\xff")])
     assert losses.drain() == [
         MessagesLost(one, 1, 1, 5, WHY),
         MessagesLost(one, 1, 9, 9, WHY),

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 from zmqgossip.core.audience import Audience
+from zmqgossip.core.backlog import Publication
 from zmqgossip.core.digests import Digests
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import MessagesLost
@@ -21,7 +22,7 @@ from zmqgossip.core.members import Members
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.patience import Patience
-from zmqgossip.core.publisher import Publication, Publisher
+from zmqgossip.core.publisher import Publisher
 from zmqgossip.core.repair import Repair, is_needed
 from zmqgossip.core.streams import Stream, Streams, Theirs
 from zmqgossip.core.trees import Trees
@@ -183,7 +184,7 @@ class Gossip:
             self._end_lives_before(stream, now)
         if stream.settled:
             streams.unsettle(stream)
-        segment = Segment(frame, header, (link.peer.id, link.peer.endpoint))
+        segment = Segment(frame, header, link.peer)
         if pulled:
             self.repair.was_needed(link, stream)
         else:

@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import msgspec
+
 from zmqgossip.core.events import Event
 from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
 
@@ -40,15 +42,15 @@ class Knock(IntEnum):
     SILENT = 3
 
 
-class Segment(NamedTuple):
+class Segment(msgspec.Struct, frozen=True, gc=False):  # a Struct is made in C, a NamedTuple in Python
     """One gossip frame on its way to the user, its body still encoded.
 
-    `brought` is the neighbour that sent it, as (id, endpoint); it is None for one's own.
+    `brought` is the neighbour that sent it; it is None for one's own.
     """
 
     frame: bytes
     header: Any
-    brought: tuple[PeerId, Endpoint] | None
+    brought: PeerRecord | None
 
 
 class Outcome(IntEnum):

@@ -11,6 +11,7 @@ from random import Random
 
 from zmqgossip.core import (
     accusations,
+    backlog,
     baseline,
     digests,
     direct,
@@ -120,7 +121,7 @@ class PeerEngine:
     def start(self, now: float) -> None:
         self.presence.start(now)
 
-    def publish(self, batch: Sequence[publisher.Publication], now: float) -> None:
+    def publish(self, batch: Sequence[backlog.Publication], now: float) -> None:
         """Publishes (topic, payload, Unix time) triples that were checked before, as soon as the window has room for them."""
         self.gossip.publish(self.me, batch, now)
 

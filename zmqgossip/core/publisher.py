@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from zmqgossip.core.backlog import Backlog, Publication
 from zmqgossip.core.gossip_messages import FlushReport, Messages
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Flushed, Segment
@@ -30,8 +31,6 @@ COUNT_AGAIN_S = 0.1
 """Between two looks at how many publish."""
 SAME_TIME_S = 0.005
 """Messages of one segment that were published within this have the time of the first: an eighth of the bytes of small ones."""
-MESSAGE_BYTES = 16
-"""What a message takes in a segment besides its topic and payload, at most."""
 FLUSHES_UNDER_WAY = 4
 """Flush segments that are not done: whoever flushes meanwhile shares the next. More would crowd the digests of everybody."""
 FLUSH_AGAIN_S = 0.05
@@ -40,8 +39,6 @@ FLUSH_AGAIN_MAX_S = 0.5
 SUBSETS_MAX = 8
 """Slow peers that may or may not have it: so many, and every choice of them is looked at."""
 U64 = 1 << 64
-Publication = tuple[str, bytes, float]
-"""Topic, payload, and Unix time of its making."""
 Living = Callable[[], Sequence[PeerRecord]]
 
 
@@ -78,8 +75,8 @@ class Publisher:
     """
 
     __slots__ = (
-        "_confirmed", "_counted_at", "_flushes", "_node", "_sent", "_sharing", "_streams", "_taken", "_waiting", "_waiting_bytes",
-        "_window", "is_leaving", "message_count", "stream",
+        "_confirmed", "_counted_at", "_flushes", "_node", "_sent", "_sharing", "_streams", "_taken", "_waiting", "_window",
+        "is_leaving", "message_count", "stream",
     )  # fmt: skip
 
     def __init__(self, me: PeerRecord, node: Node, streams: Streams) -> None:
@@ -91,8 +88,7 @@ class Publisher:
         self._confirmed = 0  # the largest number that a neighbour has said it has
         self.message_count = 0
         self.is_leaving = False
-        self._waiting: deque[Publication] = deque()
-        self._waiting_bytes = 0
+        self._waiting = Backlog()
         self._taken = 0  # publications that were given, of which the last ones may wait
         self._window = WINDOW_MIN
         self._sent = _Sent()
@@ -112,7 +108,8 @@ class Publisher:
 
     @property
     def waiting_bytes(self) -> int:
-        return self._waiting_bytes
+        """What waits for the window."""
+        return self._waiting.bytes
 
     @property
     def unconfirmed_count(self) -> int:
@@ -132,8 +129,7 @@ class Publisher:
 
     def give(self, batch: Sequence[Publication]) -> None:
         """Takes publications, which were checked before."""
-        self._waiting.extend(batch)
-        self._waiting_bytes += sum([len(topic) + len(payload) for topic, payload, _ in batch])
+        self._waiting.add(batch)
         self._taken += len(batch)
 
     def next_segment(self, me: PeerRecord, now: float) -> Segment | None:
@@ -142,7 +138,7 @@ class Publisher:
             return self._flush_segment(me)
         if not self._waiting or not self._has_room(now):
             return None
-        topics, payloads, times = self._pack()
+        topics, payloads, times = self._waiting.take(self._node.config.segment_bytes_max)
         flags = FLAG_MARK if self._wants_mark(sum(map(len, payloads)), now) else 0
         column = topics[:1] if topics.count(topics[0]) == len(topics) else topics
         stamps = times if times[-1] - times[0] > SAME_TIME_S else times[:1]
@@ -150,28 +146,6 @@ class Publisher:
         segment = self._segment(me, len(payloads), flags, body)
         self._node.counters.add("published.messages", len(payloads))
         return segment
-
-    def _pack(self) -> tuple[list[str], list[bytes], list[float]]:
-        """As many of the messages that wait as a segment holds, and one at least."""
-        topics: list[str] = []
-        payloads: list[bytes] = []
-        times: list[float] = []
-        room = self._node.config.segment_bytes_max
-        waiting = self._waiting
-        taken = 0
-        while waiting:
-            topic, payload, sent_at = waiting[0]
-            size = len(topic) + len(payload)
-            room -= size + MESSAGE_BYTES if topic.isascii() else size + MESSAGE_BYTES + 3 * len(topic)  # UTF-8 takes up to four bytes
-            if room < 0 and payloads:
-                break
-            waiting.popleft()
-            taken += size
-            topics.append(topic)
-            payloads.append(payload)
-            times.append(sent_at)
-        self._waiting_bytes -= taken
-        return topics, payloads, times
 
     def notices(self, me: PeerRecord, body: bytes) -> Segment:
         """A membership change: it waits for no window."""

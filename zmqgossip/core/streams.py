@@ -92,13 +92,14 @@ class Stream:
 
     __slots__ = (
         "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
-        "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "lacks_until", "marked_at", "marks",
+        "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "key", "lacks_until", "marked_at", "marks",
         "messages", "oldest", "origin", "planned", "settled", "step", "theirs", "unsaid_at",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
         self.origin = origin
         self.epoch = epoch
+        self.key: StreamKey = (origin, epoch)
         self.bucket = bucket_of(origin)
         self.begun = False
         self.contiguous = 0
@@ -124,10 +125,6 @@ class Stream:
         self.settled = False
         self.folded = 0
         self.ending_at: float | None = None
-
-    @property
-    def key(self) -> StreamKey:
-        return (self.origin, self.epoch)
 
     def __contains__(self, number: int) -> bool:
         """Whether `number` was seen, or is behind this node without."""

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import struct
 from hashlib import blake2b
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
 import msgspec
@@ -67,6 +67,7 @@ REVISION_MAX = 0xFFFF_FFFF
 
 TOPIC_GOSSIP = b"E"
 TOPIC_DIGEST = b"D"
+_BUCKET_TOPICS = [TOPIC_GOSSIP + bytes((bucket >> 4, bucket & 15)) for bucket in range(256)]
 TOPIC_LINK = b"L"
 NONCE_BYTES = 8
 GOSSIP_TOPIC_BYTES = 3
@@ -80,7 +81,7 @@ FLAG_FLUSH = 0x0004
 """The segment is empty, and its acknowledgement shall say who has it. Together with FLAG_MARK."""
 
 
-class SegmentHeader(NamedTuple):
+class SegmentHeader(msgspec.Struct, frozen=True, gc=False):
     """The fixed part of a gossip frame, read in place.
 
     `code` and `hops` are the way's, not the origin's, and nobody vouches for them. `first` is the msg_count of the segment's first
@@ -110,7 +111,7 @@ def bucket_of(origin: PeerId) -> int:
 
 def bucket_topic(bucket: int) -> bytes:
     """The topic of one bucket. Half a byte each, so that all buckets but one are 30 subscriptions and not 255."""
-    return TOPIC_GOSSIP + bytes((bucket >> 4, bucket & 15))
+    return _BUCKET_TOPICS[bucket]
 
 
 def position_hash(origin: PeerId, epoch: int, contiguous: int) -> int:
@@ -216,7 +217,8 @@ class Codec:
             raise WireError("field", "segments are numbered from 1 to 2^63 - 1, messages from 1")
         if first > U64_MAX - count:
             raise WireError("field", "messages are numbered up to 2^64 - 1")
-        _cut(frame, SEGMENT_BYTES, length)
+        if SEGMENT_BYTES + length != len(frame):
+            _cut(frame, SEGMENT_BYTES, length)
         return SegmentHeader(code, hops, origin, epoch, number, first, count, flags, length)
 
 

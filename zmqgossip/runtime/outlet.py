@@ -123,4 +123,4 @@ class Outlet:
         except WireError:
             self.refused_count += 1
             return None
-        return Item(at, Delivery(messages, item.header.first, item.brought[1] if item.brought else None, item.header.hops), where)
+        return Item(at, Delivery(messages, item.header.first, item.brought.endpoint if item.brought else None, item.header.hops), where)
