@@ -37,7 +37,7 @@ def test_a_survivor_is_owed_everything() -> None:
         (None, 5),
     ],
 )
-def test_a_newcomer_lacks_nothing_from_where_its_hearing_begins(heard: list[int] | None, lost: int) -> None:
+def test_a_joiner_lacks_nothing_from_where_its_hearing_begins(heard: list[int] | None, lost: int) -> None:
     account = Account()
     owe(account, heard, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100], ready_ns=50)
     assert account.lost == lost
@@ -63,4 +63,5 @@ def test_the_others_are_well_again_when_they_have_had_their_rate_for_a_second() 
     assert timeline([1000] * 10 + [100] * 14, 10.0, 15.0).recovered_s(1000) is None
     assert stalled.rate(100.0, 200.0) is None
     assert timeline([1000] * 10 + [0, 1000, 0, 0, 500] + [0] * 3, begin=10.0, end=15.0).halted_s(1000) == pytest.approx(3.0)
+    assert stalled.halted_s(None) is stalled.halted_s(0) is None  # nothing came before: nobody knows what standing still is
     assert len(stalled.series()["the troubled one"]) == len(stalled.series()["slowest of the others"])

@@ -47,7 +47,8 @@ def test_a_table_has_a_row_a_system() -> None:
     assert machine == "zmqgossip 1, cpus 2"
     assert head.split()[:2] == ["system", "messages/s"]
     assert ours.split() == ["zmqgossip", "123,456", "0", "0", "2.5", "0.1"]
-    assert raw.split()[-4:] == ["-", "0.1", "x", "2"]
+    assert raw.split()[-6:] == ["-", "0.1", "2", "x", "raw", "<&>"]
+    assert head.endswith("zmqgossip's messages/s (more is better)")
 
 
 def test_a_stall_and_a_churn_have_a_column_a_situation() -> None:
@@ -56,8 +57,10 @@ def test_a_stall_and_a_churn_have_a_column_a_situation() -> None:
     assert bench_output.lines(CHURN)[0] == "churn: 30 processes, 64 bytes, 5 killed and 5 joined"
 
 
-def test_ratios_of_percentiles_stand_side_by_side() -> None:
-    assert table.times({"p50": 1.25, "p99": 0.5}) == "p50 x 1.25, p99 x 0.5"
+def test_a_ratio_says_to_what_it_is_and_each_percentile_has_its_own() -> None:
+    assert table.times(1.25, "raw") == "1.25 x raw"
+    assert table.times({"p50": 1.25, "p99": 0.5}, "raw") == "p50 1.25 x raw, p99 0.5 x raw"
+    assert table.times(None, "raw") == ""
 
 
 def test_pictures_are_xml_with_a_shape_a_figure() -> None:

@@ -38,7 +38,7 @@ def listeners(
 
     Args:
         listening, making: (place, process).
-        since_ns: for newcomers, when each was ready, by place; hearing begins with what is made after that at the latest, and
+        since_ns: for joiners, when each was ready, by place; hearing begins with what is made after that at the latest, and
             with what came first at the earliest. Who is not in it is owed everything.
     """
     heard, made = _settled(listening, making)

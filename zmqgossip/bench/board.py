@@ -1,7 +1,8 @@
 """The board: memory that all processes of a run share, with a row for each. Counts are written and read there without a word.
 
-A row belongs to one process, which alone writes it; the first row is the publisher's and the bench's. Rows are as long as a cache
-line, so that nobody's counting slows another's. The memory has no name: it goes with the last process that holds it.
+A row belongs to one receiver, which alone writes it. The first row belongs to nobody: in it the publisher writes one cell and the bench
+the others. Rows are as long as a cache line, so that nobody's counting slows another's. The memory has no name: it goes with the last
+process that holds it.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ ONE_PARENT = "zmqgossip-k1"
 """zmqgossip with trees in which everybody has one parent, instead of two."""
 COLLISION = "zmqgossip-collision"
 """zmqgossip with two peers whose messages share a bucket, and so a tree."""
+REDUNDANT = (OURS, ONE_PARENT, COLLISION, "flood")
+"""What redundancy measures, in this order."""
 _INSTALL = "pip install 'zmqgossip[bench]'"
 
 
@@ -33,6 +35,6 @@ def of(measure: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if measure in ("stall", "churn"):
         return (OURS,), (OURS,)
     if measure == "redundancy":
-        return (OURS, ONE_PARENT, COLLISION, "flood"), (OURS, ONE_PARENT, COLLISION, "flood")
+        return REDUNDANT, REDUNDANT
     usual = (OURS, *YARDSTICKS, *OTHERS)
     return (*usual, *FACES), usual

@@ -1,7 +1,8 @@
 """Churn: all peers publish for a minute, while some are killed and others join. Who owes whom what is known, and each message looked for.
 
-A survivor, who was there all the time, has every message of every survivor, in order, once. A newcomer hears from a point on that it does
-not choose, and from there on lacks nothing; that point lies before what is made after it was ready.
+A survivor, who was there all the time, has every message of every survivor, in order, once. A joiner hears from a point on that it does not
+choose, and from there on lacks nothing; that point lies before what is made after it was ready. Joiners among themselves, and what the
+killed ones made, are in no account.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Turnover:
     """Who comes and goes, by place.
 
     Attributes:
-        ready_ns: when each newcomer was ready.
-        starting: newcomers that are not ready yet, with the number of what they were told.
+        ready_ns: when each joiner was ready.
+        starting: joiners that are not ready yet, with the number of what they were told.
     """
 
     seeds: list[str]
@@ -66,14 +67,14 @@ def run(crew: Crew, task: Task, turnover: Turnover, count: int) -> None:
     for number in range(2 * count):
         share = FIRST + (LAST - FIRST) * number / max(1, 2 * count - 1)
         task.step(f"everybody publishes; {len(turnover.killed)} killed, {len(turnover.ready_ns)} joined", START + (0.95 - START) * share)
-        _wait(crew, turnover, task.size, began + share * seconds)
+        _wait(turnover, task.size, began + share * seconds)
         if number % 2:
             _join(crew, turnover)
         else:
             victim = (number // 2) * SHARE % task.peers  # spread over those who have dialled and those who were
             crew.stations[victim].kill()
             turnover.killed.add(victim)
-    _wait(crew, turnover, task.size, began + seconds)
+    _wait(turnover, task.size, began + seconds)
     while turnover.starting:
         place, child, waiting = turnover.starting.pop()
         _begin(turnover, place, child, child.answer(waiting), task.size)
@@ -90,8 +91,8 @@ def _join(crew: Crew, turnover: Turnover) -> None:
     turnover.starting.append((place, child, child.begin("wait")))
 
 
-def _wait(crew: Crew, turnover: Turnover, size: int, until: float) -> None:
-    """Waits, and has newcomers publish as soon as they are ready."""
+def _wait(turnover: Turnover, size: int, until: float) -> None:
+    """Waits, and has joiners publish as soon as they are ready."""
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(0.05, left))
         for one in [one for one in turnover.starting if one[1].has_answered(one[2])]:
@@ -106,7 +107,7 @@ def _begin(turnover: Turnover, place: int, child: Child, answer: Facts, size: in
 
 
 def document(crew: Crew, task: Task, turnover: Turnover, links: Links) -> Facts:
-    """Three accounts: of survivors among themselves, of newcomers at survivors, and of survivors at newcomers."""
+    """Three accounts: of survivors among themselves, of what joiners made at survivors, and the other way about."""
     survivors = [(place, child) for place, child in enumerate(crew.stations[: task.peers]) if place not in turnover.killed]
     joiners = list(enumerate(crew.stations))[task.peers :]
     return {

@@ -14,7 +14,6 @@ from zmqgossip.bench.board import DONE, DUPLICATES, LATE, LOST, SEEN, Row
 NUMBER = Struct("<q")
 HEADER = Struct("<qq")
 """Number, and what else its maker says: when it was made, in nanoseconds of the monotonic clock, or at the end how many there were."""
-SIZE_MIN = HEADER.size
 END = -1
 """The number of the last payload of a run."""
 SHOWN_EVERY = 16

@@ -131,7 +131,7 @@ class Crew:
     """The processes of one run and the board that they share. A context: its end is theirs."""
 
     def __init__(self, rows: int) -> None:
-        self.board = Board(rows + 1)  # the first row is nobody's
+        self.board = Board(rows + 1)  # the first row is no receiver's
         self.stations: list[Child] = []  # by their places; the first one publishes where one does
         self.helpers: list[Child] = []  # seeds: not counted among the N, but their CPU is
         self.servers: list[subprocess.Popen[bytes]] = []

@@ -1,7 +1,7 @@
 """Footprint: what a process holds and uses while nothing happens, and what it holds under load.
 
-Idle means: connected, settled, and its reader waiting for the next message. Each process is looked at from outside. That of zmqgossip is
-watched for longer than the others', which do nothing at all when idle, or little and often: its peers probe each other every 13 s.
+Idle means: connected, settled, and its reader waiting for the next message. Each process is looked at from outside, for longer than what
+it does by a timer takes to come round: zmqgossip's peers probe each other, and renew their presence at the seeds, every 13 s.
 """
 
 from __future__ import annotations
@@ -13,16 +13,28 @@ from statistics import median
 
 from zmqgossip.bench import networks, upkeep
 from zmqgossip.bench.board import STOP
-from zmqgossip.bench.catalogue import OURS
+from zmqgossip.bench.catalogue import OURS, YARDSTICKS
 from zmqgossip.bench.crew import Crew
 from zmqgossip.bench.figures import ratio, rounded, spread
 from zmqgossip.bench.rounds import Rounds
 from zmqgossip.bench.task import Facts, Task
 
-SETTLE_S = 1.0
-IDLE_S = 7.0
-IDLE_OTHERS_S = 1.0
 LOAD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long a system is left alone before it is watched, and how long it is watched. In seconds."""
+
+    settle_s: float
+    idle_s: float
+
+
+OURS_IDLE = Times(settle_s=1.0, idle_s=13.1)
+ZMQ_IDLE = Times(settle_s=0.25, idle_s=0.5)
+"""raw and flood have no timers."""
+OTHERS_IDLE = Times(settle_s=1.0, idle_s=3.0)
+"""zenoh keeps alive every 2.5 s. That nats-py pings every 120 s is left out."""
 
 
 @dataclass(slots=True)
@@ -39,8 +51,7 @@ def measure(task: Task) -> Facts:
     runs: dict[str, list[Run]] = {system: [] for system in task.systems}
     rounds = Rounds(task)
     for system, crew in rounds:
-        idle_s = task.seconds or (IDLE_S if system in networks.GOSSIP else IDLE_OTHERS_S)
-        runs[system].append(run(crew, system, task.size, idle_s))
+        runs[system].append(run(crew, system, task.size, task.seconds))
     return document(task.peers, task.size, rounds.degree, runs)
 
 
@@ -67,18 +78,25 @@ def document(peers: int, size: int, degree: float | None, runs: Mapping[str, Seq
     }
 
 
-def run(crew: Crew, system: str, size: int, idle_s: float) -> Run:
+def times_of(system: str) -> Times:
+    if system in networks.GOSSIP:
+        return OURS_IDLE
+    return ZMQ_IDLE if system in YARDSTICKS else OTHERS_IDLE
+
+
+def run(crew: Crew, system: str, size: int, idle_s: float | None = None) -> Run:
     """Measures one system whose network stands."""
+    times = times_of(system)
     publisher, *receivers = crew.stations
     for child in receivers:
         child.begin("count")
-    time.sleep(SETTLE_S)
+    time.sleep(times.settle_s)
     pids = [child.pid for child in crew.stations]
     before, began = [upkeep.cpu_s(pid) for pid in pids], time.monotonic()
-    time.sleep(idle_s)
+    time.sleep(idle_s or times.idle_s)
     after, ended = [upkeep.cpu_s(pid) for pid in pids], time.monotonic()
     idle = [upkeep.rss_mib(pid) for pid in pids]
-    facts = {"size": size, "window": networks.window(system, size), "receivers": crew.receivers}
+    facts = {"size": size, "receivers": crew.receivers, **networks.pace(system, size)}
     publishing = publisher.begin("publish", facts)
     time.sleep(LOAD_S)
     load = [upkeep.rss_peak_mib(pid) for pid in pids]

@@ -72,7 +72,7 @@ def run(crew: Crew, system: str, size: int, seconds: float) -> Run:
     """Measures one system whose network stands."""
     publisher, *receivers = crew.stations
     counting = [(child, child.begin("count")) for child in receivers]
-    publishing = publisher.begin("publish", {"size": size, "window": networks.window(system, size), "receivers": crew.receivers})
+    publishing = publisher.begin("publish", {"size": size, "receivers": crew.receivers, **networks.pace(system, size)})
     time.sleep(min(WARM_UP_S, seconds))
     before, began, cpu_before = sample(crew)
     time.sleep(seconds)

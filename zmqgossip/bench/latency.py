@@ -1,7 +1,7 @@
-"""Latency: how long one message is on its way while nothing else is, from before `publish` until it is read in Python.
+"""Latency: how long one message is on its way while nothing else is, from when it was due until it is read in Python.
 
-The publisher makes 200 a second, one at a time, with the moment in each; all processes are on one machine, whose monotonic clock they
-share. Percentiles are over all deliveries at all receivers of a run.
+The publisher makes 200 a second, one at a time, with the moment in each when it was due (`publishing.Schedule`); all processes are on
+one machine, whose monotonic clock they share. Percentiles are over all deliveries at all receivers of a run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Publishing as fast as it goes, the same for all systems: one call of `send` a message, each with its number at the start.
 
-What cannot slow its publisher would drop, so such a system is paced by a window: the publisher is never further than so many messages
-ahead of the slowest receiver, whose counts it reads on the board. It looks only when the room that it knew of is used up.
+What cannot slow its publisher would fill the memory, so such a system is paced by a window: the publisher is never further than so many
+messages ahead of the slowest receiver, whose counts it reads on the board. It looks only when the room that it knew of is used up.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from zmqgossip.bench.board import DONE, PUBLISHED, SEEN, STOP, Row
 from zmqgossip.bench.counting import END, HEADER, NUMBER, SHOWN_EVERY
 from zmqgossip.bench.hearing import Hearing
 
-LOOK_S = 0.0001
-"""Between two looks at a window that is full. Looking all the time would take from the receivers the core that they need."""
+END_LOOK_S = 0.0001
 END_EVERY_S = 0.05
 END_MAX_S = 10.0
 UNBOUNDED = 1 << 62
+NS_A_S = 1_000_000_000
 
 
 class Window:
@@ -28,9 +28,11 @@ class Window:
     Args:
         size: messages that may be on their way; 0 for any number.
         receivers: their rows.
+        look_s: between two looks while it is full. Looking all the time would take from the receivers the core that they need.
     """
 
-    def __init__(self, size: int, receivers: Sequence[Row]) -> None:
+    def __init__(self, size: int, receivers: Sequence[Row], look_s: float = 0.0) -> None:
+        self.look_s = look_s
         self._size = size
         self._receivers = receivers
         self.limit = size or UNBOUNDED
@@ -54,7 +56,7 @@ def publish(send: Callable[[bytes], object], size: int, head: Row, window: Windo
     while not head[STOP]:
         meanwhile()
         if not window.has_room(number + SHOWN_EVERY):
-            time.sleep(LOOK_S)
+            time.sleep(window.look_s)
             continue
         for _ in range(SHOWN_EVERY):
             send(pack(number) + rest)
@@ -64,7 +66,10 @@ def publish(send: Callable[[bytes], object], size: int, head: Row, window: Windo
 
 
 class Schedule:
-    """Messages at a fixed rate, each with the moment in it when it is made.
+    """Messages at a fixed rate, each with the moment in it when it was due.
+
+    Due by the schedule, so that a message that had to wait until the one before was sent bears that wait. But who sleeps until a message
+    is due wakes a little late, which is no system's doing: nothing is due before the publisher has woken.
 
     Args:
         rate: messages a second.
@@ -74,16 +79,21 @@ class Schedule:
 
     def __init__(self, rate: float, count: int, size: int) -> None:
         self.count = count
-        self._interval_s = 1 / rate
-        self._start = time.monotonic()
+        self._interval_ns = round(NS_A_S / rate)
+        self._start_ns = self._woke_ns = time.monotonic_ns()
         self._rest = bytes(size - HEADER.size)
 
     def wait_s(self, number: int) -> float:
         """Seconds until a message is due; not above 0 when it is."""
-        return self._start + number * self._interval_s - time.monotonic()
+        return (self._start_ns + number * self._interval_ns - time.monotonic_ns()) / NS_A_S
+
+    def woke(self) -> None:
+        """The publisher has slept, until now."""
+        self._woke_ns = time.monotonic_ns()
 
     def payload(self, number: int) -> bytes:
-        return HEADER.pack(number, time.monotonic_ns()) + self._rest
+        due_ns = self._start_ns + number * self._interval_ns
+        return HEADER.pack(number, max(due_ns, self._woke_ns)) + self._rest
 
 
 def publish_each(send: Callable[[bytes], object], schedule: Schedule, meanwhile: Callable[[], object]) -> None:
@@ -91,6 +101,7 @@ def publish_each(send: Callable[[bytes], object], schedule: Schedule, meanwhile:
     for number in range(schedule.count):
         while (wait_s := schedule.wait_s(number)) > 0:
             time.sleep(wait_s)
+            schedule.woke()
         send(schedule.payload(number))
         meanwhile()
 
@@ -140,7 +151,7 @@ def say_the_end(
             meanwhile()
             if all(row[DONE] for row in receivers):
                 return
-            time.sleep(LOOK_S)
+            time.sleep(END_LOOK_S)
 
 
 async def publish_each_as_task(send: Callable[[bytes], Awaitable[object]], schedule: Schedule) -> None:
@@ -148,6 +159,7 @@ async def publish_each_as_task(send: Callable[[bytes], Awaitable[object]], sched
     for number in range(schedule.count):
         while (wait_s := schedule.wait_s(number)) > 0:
             await asyncio.sleep(wait_s)
+            schedule.woke()
         await send(schedule.payload(number))
         await asyncio.sleep(0)  # what has been sent goes when its loop has its turn
 
@@ -168,7 +180,7 @@ async def publish_as_task(send: Callable[[bytes], Awaitable[object]], size: int,
     number = 0
     while not head[STOP]:
         if not window.has_room(number + SHOWN_EVERY):
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(window.look_s)
             continue
         for _ in range(SHOWN_EVERY):
             await send(pack(number) + rest)

@@ -14,7 +14,7 @@ from statistics import median
 from zmqgossip.bench import networks
 from zmqgossip.bench.account import Account, listeners
 from zmqgossip.bench.board import STOP
-from zmqgossip.bench.catalogue import COLLISION, ONE_PARENT, OURS
+from zmqgossip.bench.catalogue import COLLISION, ONE_PARENT, OURS, REDUNDANT
 from zmqgossip.bench.crew import Crew, tell_all
 from zmqgossip.bench.figures import ratio, rounded, spread
 from zmqgossip.bench.networks import Links
@@ -24,7 +24,6 @@ RATE = 5.0
 """Messages a second and peer: so few that each goes in a segment of its own."""
 SETTLE_S = 10.0
 ROUND_S = 2.0
-SYSTEMS = (OURS, ONE_PARENT, COLLISION, "flood")
 PARENTS = {OURS: 2, ONE_PARENT: 1, COLLISION: 2}
 IN_ONE_BUCKET = {COLLISION: 2}
 COPIES = ("duplicates.known", "duplicates.own", "duplicates.pulled")
@@ -34,19 +33,22 @@ PULLS = "pulls.sent"
 
 @dataclass(slots=True)
 class Round:
-    """Counts of all peers together, in one round."""
+    """Counts of all peers together, in one round. The flood does not know why a copy came, so all its copies are `copies`."""
 
     received: int
     copies: int
     collisions: int
     pulls: int
 
+    def a_message(self, count: int) -> float:
+        return count / max(1, self.received)
+
 
 def measure(task: Task) -> Facts:
     """All systems; the document that --json prints."""
     found: dict[str, tuple[list[Round], Account]] = {}
     links: Links = []
-    for turn, system in enumerate(sorted(task.systems, key=SYSTEMS.index)):
+    for turn, system in enumerate(sorted(task.systems, key=REDUNDANT.index)):
         with Crew(task.peers) as crew:
             task.step(f"{system}: {task.peers} peers start, and find their trees", turn / len(task.systems))
             if system == "flood":
@@ -56,11 +58,11 @@ def measure(task: Task) -> Facts:
                 together = IN_ONE_BUCKET.get(system, 0)
                 networks.assemble_gossip(crew, task.peers, all_listen=True, in_one_bucket=together, protocol=protocol)
                 links = links or networks.links_of(crew)
-            found[system] = run(crew, task, system)
+            found[system] = run(crew, task)
     return document(task, links, found)
 
 
-def run(crew: Crew, task: Task, system: str) -> tuple[list[Round], Account]:
+def run(crew: Crew, task: Task) -> tuple[list[Round], Account]:
     """Counts one system whose network stands, and accounts for every message that was made."""
     for place, child in enumerate(crew.stations):
         child.begin("chat", {"place": place, "rate": RATE, "size": task.size})
@@ -87,22 +89,29 @@ def counted(before: Sequence[Facts], after: Sequence[Facts]) -> Round:
 
 
 def document(task: Task, links: Links, found: dict[str, tuple[list[Round], Account]]) -> Facts:
-    """What all rounds say together; copies and collisions are a message and receiver."""
-    copies = {system: [one.copies / max(1, one.received) for one in rounds] for system, (rounds, _) in found.items()}
+    """What all rounds say together; copies, collisions and pulls are by the messages received.
+
+    zmqgossip is compared with others by all its copies, whatever made them.
+    """
+    copies = {system: [one.a_message(one.copies) for one in rounds] for system, (rounds, _) in found.items()}
+    everything = {system: [one.a_message(one.copies + one.collisions) for one in rounds] for system, (rounds, _) in found.items()}
+    others = [system for system in found if OURS in found and system != OURS]
     return {
         "peers": task.peers,
         "size": task.size,
         "degree": rounded(networks.degree(links)),
+        "copies_leave_out": "collisions",
         "systems": {
             system: {
                 "copies": rounded(median(copies[system])),
-                "collisions": rounded(median(one.collisions / max(1, one.received) for one in rounds)),
-                "pulls": sum(one.pulls for one in rounds),
+                "collisions": rounded(median(one.a_message(one.collisions) for one in rounds)),
+                "copies_all": rounded(median(everything[system])),
+                "pulls": rounded(median(one.a_message(one.pulls) for one in rounds)),
                 "lost": account.lost,
                 "duplicates": account.duplicates,
-                "spread": rounded(spread(copies[system])),
+                "spread": rounded(spread(everything[system])),
             }
             for system, (rounds, account) in found.items()
         },
-        "ratios": {system: rounded(ratio(copies[OURS], theirs)) for system, theirs in copies.items() if OURS in copies and system != OURS},
+        "ratios": {system: rounded(ratio(everything[OURS], everything[system])) for system in others},
     }

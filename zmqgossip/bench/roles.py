@@ -37,9 +37,10 @@ def count_slowly(station: Station, board: Board, row: int, facts: Facts) -> Fact
 
     def dawdling() -> Iterator[bytes]:
         for payload in station.payloads():
-            until = time.monotonic() + DAWDLE_S
-            while head[SLOW] and time.monotonic() < until:
-                time.sleep(LOOK_S)
+            if head[SLOW]:
+                until = time.monotonic() + DAWDLE_S
+                while head[SLOW] and time.monotonic() < until:
+                    time.sleep(LOOK_S)
             yield payload
 
     with suppress(Ended):
@@ -50,15 +51,13 @@ def count_slowly(station: Station, board: Board, row: int, facts: Facts) -> Fact
 def publish(station: Station, board: Board, row: int, facts: Facts) -> Facts:
     """Publishes as fast as it goes until the board says stop, and then says the end."""
     receivers = _receivers(board, facts)
-    published = station.publish(facts["size"], board.row(0), Window(facts["window"], receivers))
-    ends: Sequence[int] = facts.get("ends") or facts["receivers"]
-    enders = [board.row(place) for place in ends]
-    station.end(published, facts["size"], enders, facts.get("end_s", END_MAX_S))
+    published = station.publish(facts["size"], board.row(0), Window(facts.get("window", 0), receivers, facts.get("look_s", 0.0)))
+    station.end(published, facts["size"], receivers, facts.get("end_s", END_MAX_S))
     return {"published": published}
 
 
 def stamp(station: Station, board: Board, row: int, facts: Facts) -> Facts:
-    """Publishes `count` messages, one each `1 / rate` seconds, with the moment of each in it."""
+    """Publishes `count` messages, one each `1 / rate` seconds, with the moment in it when each was due."""
     station.publish_each(Schedule(facts["rate"], facts["count"], facts["size"]))
     station.end(facts["count"], facts["size"], _receivers(board, facts))
     return {"published": facts["count"]}

@@ -1,8 +1,11 @@
-"""Rounds: in each one every system is measured once, one after the other, so that a slow moment of the machine meets them all."""
+"""Rounds: in each one every system is measured once, one after the other, so that a slow moment of the machine meets them all.
+
+Each round begins with another system, so that none always has the same place after the same other one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from zmqgossip.bench import networks
@@ -21,15 +24,13 @@ class Rounds:
     def __init__(self, task: Task) -> None:
         self.degrees: list[float] = []
         self._task = task
-        # zmqgossip comes first, since the flood runs on its links.
-        self._systems = sorted(task.systems, key=lambda system: system not in networks.GOSSIP)
 
     def __iter__(self) -> Iterator[tuple[str, Crew]]:
         """(system, its processes), connected and idle; they end when the next one is asked for."""
-        runs, begun = self._task.rounds * len(self._systems), 0
+        runs, begun = self._task.rounds * len(self._task.systems), 0
         for number in range(1, self._task.rounds + 1):
             links: Links = []
-            for system in self._systems:
+            for system in in_turn(self._task.systems, number - 1):
                 self._task.step(f"round {number} of {self._task.rounds}: {system}", begun / runs)
                 begun += 1
                 if system == "flood" and not links:
@@ -46,3 +47,14 @@ class Rounds:
     def degree(self) -> float | None:
         """Of the middle round; None where nothing gossips."""
         return median(self.degrees) if self.degrees else None
+
+
+def in_turn(systems: Sequence[str], number: int) -> list[str]:
+    """The order of a round, counted from 0. The flood comes behind a network of zmqgossip if there is one, since it runs on its links."""
+    turn = number % len(systems)
+    order = [*systems[turn:], *systems[:turn]]
+    first = next((system for system in order if system in networks.GOSSIP), None)
+    if first is not None and "flood" in order and order.index("flood") < order.index(first):
+        order.remove("flood")
+        order.insert(order.index(first) + 1, "flood")
+    return order

@@ -96,13 +96,18 @@ class Timeline:
                 since = moment
         return longest if since is None else None
 
-    def halted_s(self, before: float | None) -> float:
-        """Seconds of the trouble in which the slowest of the others had next to nothing, however often that began anew."""
+    def halted_s(self, before: float | None) -> float | None:
+        """Seconds of the trouble in which the slowest of the others had next to nothing, however often that began anew.
+
+        None if the rate before is not known.
+        """
+        if not before:
+            return None
         inside = [point for point in self.points if self.begin <= point[0] <= self.end]
         halted = 0.0
         for (began, then), (ended, now) in pairwise(inside):
             rate = min(late - early for late, early in zip(now[:-1], then[:-1], strict=True)) / (ended - began)
-            halted += ended - began if rate < HALTED * (before or 0.0) else 0.0
+            halted += ended - began if rate < HALTED * before else 0.0
         return halted
 
     def series(self) -> dict[str, list[tuple[float, int]]]:
@@ -142,10 +147,9 @@ def run(crew: Crew, situation: Situation, size: int, seconds: float) -> Facts:
 def _run(crew: Crew, situation: Situation, size: int, seconds: float, timeline: Timeline) -> Facts:
     publisher, *receivers = crew.stations
     head, victim = crew.board.row(0), receivers[-1]
-    counting = [child.begin("count_slowly" if child is victim else "count") for child in receivers]
-    # Who paces by the board must not wait for the one that is stopped.
-    facts = {"size": size, "window": networks.window("zmqgossip", size), "receivers": crew.receivers[:-1], "ends": crew.receivers}
-    publishing = publisher.begin("publish", {**facts, "end_s": END_S})
+    # Who can dawdle counts in a slower loop, so only the one that will.
+    counting = [child.begin("count_slowly" if child is victim and not situation.stops else "count") for child in receivers]
+    publishing = publisher.begin("publish", {"size": size, "receivers": crew.receivers, "end_s": END_S})
     began = time.monotonic()
     timeline.begin, timeline.end = BEGIN * seconds, (BEGIN + situation.share) * seconds
     _watch(crew, timeline, began, timeline.begin)

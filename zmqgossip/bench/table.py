@@ -16,26 +16,34 @@ COLUMNS = {
     "rss_mib_load_max": "most",
     "cpu_percent_idle": "idle % of a core",
     "cpu_percent_idle_max": "most %",
-    "copies": "copies/message",
+    "copies": "copies/message without collisions'",
     "collisions": "of collisions",
-    "pulls": "pulls",
+    "copies_all": "all copies",
+    "pulls": "pulls/message",
     "expected": "owed",
     "lost": "lost",
     "duplicates": "duplicates",
     "cpu_s_per_million": "CPU s/million",
     "spread": "spread",
 }
+COMPARED = {
+    "goodput": "zmqgossip's messages/s (more is better)",
+    "latency": "zmqgossip's latency (less is better)",
+    "footprint": "zmqgossip's idle MiB (less is better)",
+    "redundancy": "zmqgossip's copies, all (less is better)",
+}
+"""What a ratio compares, by measure."""
 GAP = "  "
 
 
 def of_systems(document: Mapping[str, Any]) -> list[str]:
-    """A row a system, with how many times as much zmqgossip does or takes as it."""
+    """A row a system, with how many times its figure zmqgossip's is."""
     systems: Mapping[str, Mapping[str, Any]] = document["systems"]
     keys = [key for key in COLUMNS if any(key in figures for figures in systems.values())]
     ratios: Mapping[str, Any] = document.get("ratios", {})
-    head = ["system", *(COLUMNS[key] for key in keys), *(["zmqgossip is"] if ratios else [])]
+    head = ["system", *(COLUMNS[key] for key in keys), *([COMPARED[document["kind"]]] if ratios else [])]
     rows = [
-        [system, *(text(figures.get(key)) for key in keys), *([times(ratios.get(system))] if ratios else [])]
+        [system, *(text(figures.get(key)) for key in keys), *([times(ratios.get(system), system)] if ratios else [])]
         for system, figures in systems.items()
     ]
     return aligned([head, *rows])
@@ -59,11 +67,11 @@ def text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def times(value: object) -> str:
-    """A ratio, or one for each percentile."""
+def times(value: object, system: str) -> str:
+    """A ratio to a system, or one for each percentile."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {times(one)}" for key, one in value.items())
-    return "" if value is None else f"x {text(value)}"
+        return ", ".join(f"{key} {times(one, system)}" for key, one in value.items())
+    return "" if value is None else f"{text(value)} x {system}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PEERS_MAX = 100
 SIZE_MIN, SIZE_MAX = 16, 65_536
+"""The two numbers that a payload begins with (`counting.HEADER`), and the most that a message of zmqgossip's may have."""
 
 
 class Measure(StrEnum):
@@ -125,7 +126,7 @@ def bench(
     kind = KINDS[measure]
     _check(measure, kind, peers, rounds, plot)
     chosen = _systems(measure, systems)
-    sizes = [_fitting(one) for one in (kind.sizes if size is None else (size,))]
+    sizes = kind.sizes if size is None else (size,)
     with _terminable(), _progress() as step:
         task = Task(peers or kind.peers, sizes, 1 if kind.alone else rounds or ROUNDS, chosen, step, seconds)
         figures = _measured(measure, task)
@@ -173,15 +174,6 @@ def _systems(measure: Measure, named: str | None) -> list[str]:
         if (way := catalogue.missing(system)) is not None:
             raise Misuse(f"--systems: this machine lacks {system}; to have it: {way}")
     return wanted
-
-
-def _fitting(size: int) -> int:
-    """The size, or the largest that zmqgossip takes, with a note: all systems get the same."""
-    from zmqgossip.bench.systems.gossip import payload_max
-
-    if size > payload_max():
-        typer.echo(f"zmqgossip: a message takes at most {payload_max()} bytes, so {size} are cut to that for all systems", err=True)
-    return min(size, payload_max())
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Raw pyzmq: the publisher's socket straight to every receiver, one frame a message, blocking recv. What ZeroMQ can do at most."""
+"""Raw pyzmq: the publisher's socket straight to every receiver, one frame a message, blocking recv.
+
+What a program gets from ZeroMQ that sends each message as it is made; one that packs many into a frame gets more.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ ANY_PORT = "tcp://127.0.0.1:*"
 
 def publisher(context: zmq.Context[zmq.Socket[bytes]]) -> tuple[zmq.Socket[bytes], str]:
     """A bound socket that publishes, and where. XPUB, so that it can be seen who has subscribed; without a high-water mark of
-    ZeroMQ's, since the bench's window bounds what is on its way."""
+    ZeroMQ's, which would drop: the bench's window bounds what is on its way."""
     socket = context.socket(zmq.XPUB)
     socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # the second subscription is shown too
     socket.setsockopt(zmq.SNDHWM, 0)
