@@ -39,7 +39,6 @@ from zmqgossip.core.wire import (
     decode_notices,
     encode_messages,
     encode_notices,
-    hops_of,
     life_hash,
     link_topic,
     parse_link_topic,
@@ -440,7 +439,7 @@ def test_passing_on_changes_the_four_mutable_bytes_and_nothing_else() -> None:
     passed = propagated(frame)
     assert passed[15:19] == struct.pack(">HBB", 1155, 1, 0)
     assert passed[:15] == frame[:15] and passed[19:] == frame[19:]
-    assert (hops_of(frame), hops_of(passed)) == (0, 1)
+    assert (frame[17], passed[17]) == (0, 1)
     before, after = CODEC.decode_segment(frame), CODEC.decode_segment(passed)
     assert (before.code, before.hops) == (1133, 0) and (after.code, after.hops) == (1155, 1)
     assert astuple(before)[2:] == astuple(after)[2:]

@@ -77,7 +77,7 @@ class Baseline:
 
     # -- asking -----------------------------------------------------------------------------------------------------------
 
-    def link_came_up(self, me: PeerRecord, link: Link, now: float) -> None:
+    def link_came_up(self, me: PeerRecord, now: float) -> None:
         if self._is_free:
             self._ask_somebody(me, now)
 

@@ -108,7 +108,7 @@ class Gossip:
 
     def _go_on(self, me: PeerRecord, now: float) -> None:
         """Something may be done now that was waited for: the window, a flush."""
-        self.publisher.acknowledged(now)
+        self.publisher.acknowledged()
         self.publisher.look_at_flushes(self.living, now)
         if self.pump(me, now):  # a flush that nobody need be waited for is done at once
             self.publisher.look_at_flushes(self.living, now)
@@ -224,7 +224,7 @@ class Gossip:
         if origin == me.id:  # of an earlier life, or by somebody who takes this one's name
             self._node.counters.add("dropped.own_id")
             return None
-        if self._node.is_in_future(epoch, now):
+        if is_talk and self._node.is_in_future(epoch, now):
             self._node.counters.add("dropped.future_epoch")
             return None
         lives = self.streams.lives(origin)
@@ -297,7 +297,7 @@ class Gossip:
     def _settle(self, stream: Stream, now: float) -> None:
         """Marks may be done; of one's own stream that gives the window room."""
         if self.marks.settle(stream, now) and stream is self.publisher.stream:
-            self.publisher.acknowledged(now)
+            self.publisher.acknowledged()
 
     # -- where hearing begins ---------------------------------------------------------------------------------------------
 
@@ -363,7 +363,7 @@ class Gossip:
                 known.contiguous = one.contiguous
             self.repair.look(stream, now)
 
-    def pulled(self, me: PeerRecord, link: Link, body: Pulled, exchange: int, now: float) -> None:
+    def pulled(self, link: Link, body: Pulled, exchange: int, now: float) -> None:
         """The end of what a neighbour gave."""
         self._jump(self.repair.came(link, body, exchange, now), now)
         stream = self.streams.get(body.origin, body.epoch)
@@ -375,7 +375,7 @@ class Gossip:
         if not stream.highest and stream is not self.publisher.stream and not self.repair.lacks(stream):
             self.streams.drop(stream)
 
-    def pull_due(self, me: PeerRecord, now: float) -> None:
+    def pull_due(self, now: float) -> None:
         self._jump(self.repair.due(now), now)
 
     def _jump(self, jumps: Sequence[tuple[Stream, int]], now: float) -> None:

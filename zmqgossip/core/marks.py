@@ -147,7 +147,7 @@ class Marks:
         while stream.marks:
             number = min(stream.marks)
             mark = stream.marks[number]
-            if number > stream.contiguous or mark.waiting or self._holds(stream, mark):
+            if number > stream.contiguous or mark.waiting or self._holds(mark):
                 break
             del stream.marks[number]
             stream.done = number
@@ -158,7 +158,7 @@ class Marks:
         self._digests.hurry(stream, now)
         return True
 
-    def _holds(self, stream: Stream, mark: Mark) -> bool:
+    def _holds(self, mark: Mark) -> bool:
         """The application's queue is full: what it has not got is not acknowledged. One's own stream it does not get."""
         return self._is_holding and mark.parent_id != self._me
 

@@ -71,7 +71,7 @@ class Membership:
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
         self.baseline.say_synced(link)
-        self.baseline.link_came_up(self.me, link, now)
+        self.baseline.link_came_up(self.me, now)
         self.check_ready(now)
         if self.me.ready and not self.announced:
             self._announce(now)

@@ -184,7 +184,7 @@ class Neighbours:
                 self._gossip.patience.answered(link)
                 self._gossip.on_digest(self._membership.me, link, body.entries, now)
             case Pulled():
-                self._gossip.pulled(self._membership.me, link, body, exchange, now)
+                self._gossip.pulled(link, body, exchange, now)
             case Walked():
                 positions = self._gossip.walks.on_walked(link, body)
                 self._gossip.on_positions(self._membership.me, link, positions, now)

@@ -61,7 +61,7 @@ class Overlay:
             return
         candidates, waits_until = self._candidates(me, now)
         for record in self._node.rng.sample(candidates, min(wanted, len(candidates))):
-            self._dial(me, record, now)
+            self._dial(record, now)
         if len(candidates) < wanted and waits_until is not None:
             self._node.timers.set((REDIAL, 0), waits_until)
 
@@ -71,7 +71,7 @@ class Overlay:
         if self.stopped or is_waiting or self._view.by_peer(record.id) or len(self._view) >= self._node.config.neighbours_max:
             return
         self._node.counters.add("links.bridges")
-        self._dial(me, record, now)
+        self._dial(record, now)
 
     def _candidates(self, me: PeerRecord, now: float) -> tuple[list[PeerRecord], float | None]:
         """Living members without a link, suspects only where nobody else is left, and when the first that failed may be tried again."""
@@ -89,7 +89,7 @@ class Overlay:
                 waits_until = not_before
         return candidates or suspects, waits_until
 
-    def _dial(self, me: PeerRecord, record: PeerRecord, now: float) -> None:
+    def _dial(self, record: PeerRecord, now: float) -> None:
         link = Link(self._node.new_key(), record, self._node.nonce(), dialled=True, since=now)
         self._view.add(link)
         self._node.outbox.open(link.key, record.endpoint)

@@ -381,7 +381,7 @@ class PeerEngine:
             case digests.DIGEST_DUE:
                 self.gossip.digests.due(now)
             case repair.PULL_DUE:
-                self.gossip.pull_due(self.me, now)
+                self.gossip.pull_due(now)
             case patience.PATIENCE_DUE:
                 self.gossip.patience_due(self.me, now)
             case marks.HOLD_DUE:

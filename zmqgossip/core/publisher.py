@@ -192,14 +192,14 @@ class Publisher:
         """
         bytes_max, segments_max = self._limits(now)
         sent = self._sent
-        unmarked, total = sent.bytes + size, len(sent.segments) + 1
-        if unmarked >= bytes_max or total >= segments_max:
+        under_way, total = sent.bytes + size, len(sent.segments) + 1
+        if under_way >= bytes_max or total >= segments_max:
             return True
-        if unmarked < bytes_max // 2 and total < segments_max // 2:
+        if under_way < bytes_max // 2 and total < segments_max // 2:
             return False
         return sent.since_mark + size >= bytes_max // MARKS_A_WINDOW or sent.segments_since_mark >= segments_max // MARKS_A_WINDOW
 
-    def acknowledged(self, now: float) -> None:
+    def acknowledged(self) -> None:
         """Marks of this stream are done: what is up to them is at everybody who is not slow."""
         done, sent = self.stream.done, self._sent
         freed = 0
@@ -216,8 +216,8 @@ class Publisher:
 
     def _arm(self, now: float) -> None:
         if self._flushes:
-            due = min(flush.again_at if flush.again_at > now else flush.until for flush in self._flushes)
-            self._node.timers.set((FLUSH_DUE, 0), min(due, *(flush.until for flush in self._flushes)))
+            due = min(min(flush.again_at, flush.until) if flush.again_at > now else flush.until for flush in self._flushes)
+            self._node.timers.set((FLUSH_DUE, 0), due)
 
     def _may_flush(self) -> bool:
         """Whether the turn of a flush has come: all before it has gone out, and few others are under way."""

@@ -222,11 +222,6 @@ class Codec:
         return SegmentHeader(code, hops, origin, epoch, number, first, count, flags, length)
 
 
-def hops_of(frame: bytes) -> int:
-    """How often a segment was passed on; of one whose header was accepted."""
-    return frame[WAY_START + 2]
-
-
 def propagated(frame: bytes) -> bytes:
     """The same segment as a neighbour passes it on: code 1155, one hop more; nothing else changes. One copy, which is what it costs."""
     hops = min(frame[WAY_START + 2] + 1, HOPS_MAX)
