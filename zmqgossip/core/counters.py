@@ -9,13 +9,11 @@ class Counters:
     __slots__ = ("_counts", "refused_count")
 
     def __init__(self) -> None:
-        self.refused_count = 0  # all of the group `refused`: the body asks after each frame
+        self.refused_count = 0  # frames of remotes, whatever the reason: the body asks after each
         self._counts: dict[str, int] = {}
 
     def add(self, name: str, amount: int = 1) -> None:
         self._counts[name] = self._counts.get(name, 0) + amount
-        if name.startswith("refused."):
-            self.refused_count += amount
 
     def get(self, name: str) -> int:
         return self._counts.get(name, 0)

@@ -72,6 +72,7 @@ class Node:
             ours = f"{MAJOR}.{MINOR}"
             self.outbox.event(VersionRefused(remote, detail, ours) if reason == "version" else FrameRefused(remote, reason, detail))
         self.counters.add(name)
+        self.counters.refused_count += 1
 
     def refuse_frame(self, error: WireError, remote: str) -> None:
         self.refuse(error.reason, remote, error.detail)

@@ -128,8 +128,11 @@ class Tidings:
             self._node.outgoing.nudge()  # whoever waits there must not wait any more
 
     def _is_any_full(self) -> bool:
-        feeds = (feed() for feed in self._feeds)
-        return self._inbox.is_full or any(feed is not None and feed.is_full for feed in feeds)
+        for weak in self._feeds:
+            feed = weak()
+            if feed is not None and feed.is_full:
+                return True
+        return self._inbox.is_full
 
     def _look(self, _: object = None) -> None:
         """A feed has room again, or is gone: the node's thread looks what follows. From any thread."""

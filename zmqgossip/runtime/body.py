@@ -59,6 +59,8 @@ class Body:
     def __init__(self, loop: Loop, engine: Engine, router: Socket, xpub: Socket | None, domain: bytes, tell: Tell) -> None:
         self.domain = domain
         self.engine = engine
+        self._outbox = engine.node.outbox
+        self._engine_due = engine.node.timers.next
         self.outgoing: Outgoing | None = None
         self.turn_over: Callable[[], object] = lambda: None
         self._loop = loop
@@ -101,8 +103,10 @@ class Body:
     def next_deadline(self) -> float | None:
         if self._later:
             return 0.0
-        deadlines = [due for due in (self.engine.next_deadline, self._knocker.next_deadline) if due is not None]
-        return min(deadlines) if deadlines else None
+        due, knocked = self._engine_due(), self._knocker.next_deadline
+        if due is None or knocked is None:
+            return knocked if due is None else due
+        return min(due, knocked)
 
     def turn(self, now: float) -> None:
         """The end of a turn: what is due, then everything that the engine wants done."""
@@ -110,17 +114,21 @@ class Body:
             self._wall_checked_at = now
             self.engine.node.wall_offset = time.time() - now
         self._knocker.expire(now)
-        later, self._later = self._later, []
-        for tell in later:
-            tell(now)
-            self.flush(now)
-        due = self.engine.next_deadline
+        if self._later:
+            self._tell_later(now)
+        due = self._engine_due()
         if due is not None and due <= now:
             self.engine.on_timers(now)
         if self._loop.takes_gossip:
             self.take_in(now)
         self.flush(now)
         self.turn_over()
+
+    def _tell_later(self, now: float) -> None:
+        later, self._later = self._later, []
+        for tell in later:
+            tell(now)
+            self.flush(now)
 
     def take_in(self, now: float, *, in_any_case: bool = False) -> None:
         """Gives the engine what waits to be published, if it wants more. It comes last in a turn, when the engine knows all else."""
@@ -140,8 +148,8 @@ class Body:
 
     def flush(self, now: float) -> None:
         """Executes the outbox. What an effect causes at once (a connect that is refused) is told in the next turn."""
-        while effects := self.engine.outbox.drain():
-            for kind, *arguments in effects:
+        while self._outbox.effects:
+            for kind, *arguments in self._outbox.drain():
                 self._effects[kind](now, *arguments)
 
     def _tell_now(self, now: float, item: Told) -> None:

@@ -232,7 +232,8 @@ class Loop:
             self._drain_gossip(gossip, now)
         if self.takes_gossip:
             self.looks_again = self.gathering.begin(now)
-        self._make_calls()
+        if self._calls:
+            self._make_calls()
         for body in list(self._bodies):
             body.turn(now)
         self._watch_time(now if due is None else min(now, due), now)
@@ -248,8 +249,12 @@ class Loop:
         """When the next turn is due if nothing comes; not before now."""
         if self._calls:
             return now
-        deadlines = [due for due in (body.next_deadline for body in self._bodies) if due is not None]
-        return max(now, min(deadlines)) if deadlines else None
+        earliest: float | None = None
+        for body in self._bodies:
+            due = body.next_deadline
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return now if earliest is not None and earliest < now else earliest
 
     def _drain_gossip(self, sources: list[Any], now: float) -> None:
         """Reads some of each in turn, and begins with another one every time: none starves the others, nor do all of them the rest."""

@@ -72,10 +72,13 @@ class Poller:
 
         With `control_only` those that were registered with `control=False` are left alone.
         """
-        others = self._others if control_only else ()
-        asked = [(socket, POLLIN) for socket in self._used if socket in self._descriptors and socket not in others]
-        self._used = {socket: None for socket in self._used if socket in others} if control_only else {}
-        ready: dict[Any, None] = dict.fromkeys(socket for socket, _ in zmq_poll(asked, 0)) if asked else {}
+        ready: dict[Any, None] = {}
+        if self._used:
+            others = self._others if control_only else {}
+            asked = [(socket, POLLIN) for socket in self._used if socket in self._descriptors and socket not in others]
+            self._used = {socket: None for socket in self._used if socket in others} if others else {}
+            for socket, _ in zmq_poll(asked, 0) if asked else ():
+                ready[socket] = None
         for key, _ in (self._control if control_only else self._all).select(0 if ready else timeout_s):
             ready[key.data] = None
         for source in ready:
