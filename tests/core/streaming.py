@@ -8,7 +8,7 @@ from tests.core.harness import CODEC, WALL, Far, PeerBench, neighbour, peer, seg
 from zmqgossip.core import outbox
 from zmqgossip.core.gossip_messages import Ask, Digest, Entry, FlushReport, Position, Pull, Pulled, Synced
 from zmqgossip.core.outbox import Flushed
-from zmqgossip.core.streams import Stream
+from zmqgossip.core.stream import Stream
 from zmqgossip.core.types import PeerId, PeerRecord
 from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK, life_hash
 

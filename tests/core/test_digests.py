@@ -23,7 +23,7 @@ from tests.core.streaming import (
 from zmqgossip.core.digests import STEP_MAX_S, packed
 from zmqgossip.core.gossip_messages import ENTRIES_MAX, MARKS_MAX, Ask, Digest, Entry, FlushReport
 from zmqgossip.core.marks import FLUSHES_KEPT, SLOW_NAMED_MAX
-from zmqgossip.core.streams import Mark, Stream
+from zmqgossip.core.stream import Mark, Stream
 from zmqgossip.core.types import U64_MAX
 from zmqgossip.core.wire import EXCHANGE_BYTES_MAX
 

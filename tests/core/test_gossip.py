@@ -27,8 +27,8 @@ from zmqgossip.core import outbox
 from zmqgossip.core.codes import Code
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import MessagesLost
-from zmqgossip.core.gossip import EPOCH_ENDS_S
 from zmqgossip.core.gossip_messages import Messages, Notice
+from zmqgossip.core.lives import EPOCH_ENDS_S
 from zmqgossip.core.types import PeerState
 from zmqgossip.core.wire import HOPS_MAX, SEGMENT_BYTES, WAY_END, WAY_START, propagated
 

@@ -6,9 +6,10 @@ from tests.core.harness import CODEC, EPOCH, Far, PeerBench, config, neighbour, 
 from zmqgossip.core.digests import QUIET_S, STEP_MAX_S
 from zmqgossip.core.gossip_messages import Position, Pull, Pulled
 from zmqgossip.core.outbox import REPLY, Segment
-from zmqgossip.core.streams import NUMBER_MAX, Stream, Streams
+from zmqgossip.core.stream import Stream
+from zmqgossip.core.streams import Streams
 from zmqgossip.core.types import U64_MAX
-from zmqgossip.core.wire import position_hash
+from zmqgossip.core.wire import NUMBER_MAX, position_hash
 
 QUIET_FOR_LONG_S = QUIET_S + 2 * STEP_MAX_S
 

@@ -12,7 +12,7 @@ from zmqgossip.core.gossip_messages import MARKS_MAX, Messages
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
-from zmqgossip.core.streams import Mark
+from zmqgossip.core.stream import Mark
 from zmqgossip.core.types import FIRST_ID, PeerState
 from zmqgossip.core.wire import SEGMENT_BYTES_MAX, Codec, encode_messages
 from zmqgossip.sim import Violation, World, checkers

@@ -13,7 +13,8 @@ from heapq import heappop, heappush
 
 from zmqgossip.core.gossip_messages import ENTRIES_MAX, Ask, Digest, Entry
 from zmqgossip.core.node import Node
-from zmqgossip.core.streams import UNCHANGED, UNPLANNED, Stream, StreamKey, Streams
+from zmqgossip.core.stream import UNCHANGED, UNPLANNED, Stream, StreamKey
+from zmqgossip.core.streams import Streams
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import TOPIC_DIGEST
 

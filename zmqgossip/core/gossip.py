@@ -17,6 +17,7 @@ from zmqgossip.core.digests import Digests
 from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import MessagesLost
 from zmqgossip.core.gossip_messages import ENTRIES_MAX, Entry, Notice, Position, Pulled
+from zmqgossip.core.lives import Lives
 from zmqgossip.core.marks import Marks
 from zmqgossip.core.members import Members
 from zmqgossip.core.node import Node
@@ -24,7 +25,8 @@ from zmqgossip.core.outbox import Segment
 from zmqgossip.core.patience import Patience
 from zmqgossip.core.publisher import Publisher
 from zmqgossip.core.repair import Repair, is_needed
-from zmqgossip.core.streams import Stream, Streams, Theirs
+from zmqgossip.core.stream import Stream, Theirs
+from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, View
@@ -40,20 +42,13 @@ from zmqgossip.core.wire import (
     propagated,
 )
 
-EPOCH_DUE = "epoch due"
-LIVES_MAX = 4
-"""Streams of one id: the last lives of a process that is started again and again."""
-EPOCH_ENDS_S = 2.0
-"""How long the stream of an earlier life is still taken: what is under way when a process is started again."""
-END_AGAIN_S = 0.25
-"""Between two looks at whether all of it has been pulled."""
-
 
 class Gossip:
     """One peer's part in the spreading of gossip."""
 
     __slots__ = (
-        "_members", "_node", "_view", "audience", "digests", "marks", "patience", "publisher", "repair", "streams", "trees", "walks",
+        "_members", "_node", "_view", "audience", "digests", "lives", "marks", "patience", "publisher", "repair", "streams", "trees",
+        "walks",
     )  # fmt: skip
 
     def __init__(self, me: PeerRecord, node: Node, view: View, members: Members) -> None:
@@ -67,6 +62,7 @@ class Gossip:
         self.trees = Trees(me.id, node, view)
         self.marks = Marks(me.id, me.epoch, node, view, self.streams, self.digests)
         self.repair = Repair(node, view, self.streams, self.trees, self._may_live)
+        self.lives = Lives(me.id, node, self.streams, self.repair)
         self.patience = Patience(node, view, self.streams, self.marks, self.repair)
         self.walks = Walks(node, self.streams)
         self.streams.dropped = self._forget
@@ -156,7 +152,7 @@ class Gossip:
 
     # -- receiving --------------------------------------------------------------------------------------------------------
 
-    def receive(self, me: PeerRecord, link: Link, frame: bytes, now: float, *, pulled: bool = False) -> tuple[PeerId, Sequence[Notice]]:
+    def receive(self, link: Link, frame: bytes, now: float, *, pulled: bool = False) -> tuple[PeerId, Sequence[Notice]]:
         """Takes a segment that `link` brought. New: forwarded, and delivered in its turn; its origin and the notices in it are returned.
 
         Raises WireError for a frame that is refused.
@@ -172,7 +168,7 @@ class Gossip:
         if stream is None:
             if node.is_in_future(header.epoch, now):
                 raise WireError("epoch", "starts in the future")
-            stream = self._new_stream(me, origin, header.epoch, now)
+            stream = self.lives.new(origin, header.epoch, now, is_talk=False)
             if stream is None or number in stream:  # that was forgotten: nothing is delivered again
                 return origin, ()
         elif stream is self.publisher.stream:  # nobody continues this peer's stream for it
@@ -181,7 +177,7 @@ class Gossip:
         if not self._fits(stream, number, len(frame)):
             return origin, ()
         if not stream.highest:
-            self._end_lives_before(stream, now)
+            self.lives.first_came(stream, now)
         if stream.settled:
             streams.unsettle(stream)
         segment = Segment(frame, header, link.peer)
@@ -219,40 +215,12 @@ class Gossip:
         else:
             self.trees.came_again(link, stream, now)
 
-    def _new_stream(self, me: PeerRecord, origin: PeerId, epoch: int, now: float, *, is_talk: bool = False) -> Stream | None:
-        """The stream of a life that was not heard of so far; None if it is refused. What neighbours only talk of gives way to what came."""
-        if origin == me.id:  # of an earlier life, or by somebody who takes this one's name
-            self._node.counters.add("dropped.own_id")
-            return None
-        if is_talk and self._node.is_in_future(epoch, now):
-            self._node.counters.add("dropped.future_epoch")
-            return None
-        lives = self.streams.lives(origin)
-        talked_of = [stream for stream in lives if not stream.highest]
-        if epoch < self.streams.newest_epoch(origin) or (len(lives) >= LIVES_MAX and (is_talk or not talked_of)):
-            self._node.counters.add("dropped.old_epoch")
-            return None
-        if len(lives) >= LIVES_MAX:
-            self.streams.drop(talked_of[0])
-        return self.streams.of(origin, epoch)
-
-    def _heard_of(self, me: PeerRecord, origin: PeerId, epoch: int, contiguous: int, now: float) -> Stream | None:
+    def _heard_of(self, origin: PeerId, epoch: int, contiguous: int, now: float) -> Stream | None:
         """The stream that a neighbour speaks of, made if that tells anything new. The word of one neighbour makes no stream of nothing."""
         stream = self.streams.get(origin, epoch)
         if stream is None and self.streams.past(origin, epoch) < contiguous < NUMBER_MAX:
-            stream = self._new_stream(me, origin, epoch, now, is_talk=True)
+            stream = self.lives.new(origin, epoch, now, is_talk=True)
         return stream
-
-    def _end_lives_before(self, stream: Stream, now: float) -> None:
-        """The first segment of a new life: the streams of earlier ones end soon."""
-        for older in self.streams.older(stream.origin, stream.epoch):
-            if older.ending_at is None:
-                older.ending_at = now + EPOCH_ENDS_S
-                self._arm_end(older.ending_at)
-
-    def _arm_end(self, at: float) -> None:
-        planned = self._node.timers.when((EPOCH_DUE, 0))
-        self._node.timers.set((EPOCH_DUE, 0), at if planned is None else min(at, planned))
 
     def _fits(self, stream: Stream, number: int, size: int) -> bool:
         """Whether a segment may wait for those before it. What may not is neither passed on nor remembered: it can be pulled later."""
@@ -320,7 +288,7 @@ class Gossip:
             return
         link.synced = True  # only who has its baseline speaks of streams
         for entry in entries:
-            stream = self._heard_of(me, entry.origin, entry.epoch, entry.contiguous, now)
+            stream = self._heard_of(entry.origin, entry.epoch, entry.contiguous, now)
             if stream is not None:
                 self._on_entry(link, stream, entry, now)
         self.patience.heard(link, now)
@@ -349,10 +317,10 @@ class Gossip:
         if entry.contiguous > stream.contiguous:
             self.repair.look(stream, now)
 
-    def on_positions(self, me: PeerRecord, link: Link, positions: Sequence[Position], now: float) -> None:
+    def on_positions(self, link: Link, positions: Sequence[Position], now: float) -> None:
         """How far settled streams are at a neighbour, which has some otherwise."""
         for one in positions:
-            stream = self._heard_of(me, one.origin, one.epoch, one.contiguous, now)
+            stream = self._heard_of(one.origin, one.epoch, one.contiguous, now)
             if stream is None or stream.contiguous == one.contiguous or stream is self.publisher.stream:
                 continue
             self.digests.touch(stream, now)
@@ -411,22 +379,11 @@ class Gossip:
         """This node was away: nothing is given up for what it did not hear meanwhile."""
         self.repair.postpone(now)
         self.marks.postpone(now)
-        for stream in self.streams.all():
-            if stream.ending_at is not None:
-                stream.ending_at = now + EPOCH_ENDS_S
+        self.lives.postpone(now)
 
-    def end_epochs(self, now: float) -> None:
-        """Streams of earlier lives come to an end: what waits is delivered, what is missing is lost by name.
-
-        What a neighbour seems to have is pulled, and waited for as long as for anybody who is slow.
-        """
-        waiting = [stream for stream in self.streams.all() if stream.ending_at is not None]
-        for stream in waiting:
-            if stream.ending_at is None or stream.ending_at > now:
-                continue
-            if stream.begun and self.repair.is_behind(stream) and now - stream.ending_at < self._node.config.slow_after_s:
-                self._arm_end(now + END_AGAIN_S)
-                continue
+    def end_lives(self, now: float) -> None:
+        """Streams of earlier lives come to an end: what waits is delivered, what is missing is lost by name."""
+        for stream in self.lives.ended(now):
             if stream.begun:
                 self._deliver(stream, self.streams.finish(stream))
                 if stream.highest and self.repair.is_behind(stream):
@@ -436,6 +393,3 @@ class Gossip:
                         "its origin has begun anew, and nobody gave the end of what it said before: one at least",
                     )
             self.streams.drop(stream)
-        later = [stream.ending_at for stream in waiting if stream.ending_at is not None and stream.ending_at > now]
-        if later:
-            self._arm_end(min(later))

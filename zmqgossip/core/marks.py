@@ -15,7 +15,8 @@ from __future__ import annotations
 from zmqgossip.core.digests import Digests
 from zmqgossip.core.gossip_messages import MARKS_MAX, Entry, FlushReport
 from zmqgossip.core.node import Node
-from zmqgossip.core.streams import NOBODY, Mark, Stream, Streams, Theirs
+from zmqgossip.core.stream import NOBODY, Mark, Stream, Theirs
+from zmqgossip.core.streams import Streams
 from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import life_hash

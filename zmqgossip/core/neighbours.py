@@ -187,7 +187,7 @@ class Neighbours:
                 self._gossip.pulled(link, body, exchange, now)
             case Walked():
                 positions = self._gossip.walks.on_walked(link, body)
-                self._gossip.on_positions(self._membership.me, link, positions, now)
+                self._gossip.on_positions(link, positions, now)
             case BaselinePart():
                 self._membership.baseline.on_part(self._membership.me, link, body, exchange, now)
                 self._membership.check_ready(now)

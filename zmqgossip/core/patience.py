@@ -13,7 +13,8 @@ from zmqgossip.core.events import NeighbourCaughtUp, NeighbourSlow
 from zmqgossip.core.marks import Marks
 from zmqgossip.core.node import Node
 from zmqgossip.core.repair import Repair
-from zmqgossip.core.streams import Stream, Streams
+from zmqgossip.core.stream import Stream
+from zmqgossip.core.streams import Streams
 from zmqgossip.core.view import Link, View
 
 PATIENCE_DUE = "patience due"

@@ -16,8 +16,8 @@ from zmqgossip.core import (
     digests,
     direct,
     farewell,
-    gossip,
     liveness,
+    lives,
     marks,
     overlay,
     patience,
@@ -263,7 +263,7 @@ class PeerEngine:
         self.liveness.heard(link, now)
 
     def _on_segment(self, link: Link, frame: bytes, now: float, *, pulled: bool = False) -> None:
-        origin, notices = self.gossip.receive(self.me, link, frame, now, pulled=pulled)
+        origin, notices = self.gossip.receive(link, frame, now, pulled=pulled)
         for notice in notices:
             self.membership.on_notice(origin, notice, now)
         if notices:
@@ -388,8 +388,8 @@ class PeerEngine:
                 self.gossip.marks.hold_no_longer(now)
             case publisher.FLUSH_DUE:
                 self.gossip.flush_due(self.me, now)
-            case gossip.EPOCH_DUE:
-                self.gossip.end_epochs(now)
+            case lives.EPOCH_DUE:
+                self.gossip.end_lives(now)
             case overlay.REDIAL:
                 self.overlay.fill(self.me, now)
             case baseline.ALONE_DUE:

@@ -17,7 +17,8 @@ from zmqgossip.core.backlog import Backlog, Publication
 from zmqgossip.core.gossip_messages import FlushReport, Messages
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Flushed, Segment
-from zmqgossip.core.streams import Stream, Streams
+from zmqgossip.core.stream import Stream
+from zmqgossip.core.streams import Streams
 from zmqgossip.core.types import PeerId, PeerRecord
 from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK, FLAG_MEMBERSHIP, encode_messages, life_hash
 

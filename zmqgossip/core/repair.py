@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from zmqgossip.core.gossip_messages import RANGES_MAX, Ask, Pull, Pulled
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route, Segment
-from zmqgossip.core.streams import Gone, Stream, StreamKey, Streams, Theirs
+from zmqgossip.core.stream import Gone, Stream, StreamKey, Theirs
+from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import Link, View

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from zmqgossip.core.node import Node
 from zmqgossip.core.rates import Meter
-from zmqgossip.core.streams import Stream, StreamKey
+from zmqgossip.core.stream import Stream, StreamKey
 from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import TOPIC_GOSSIP, bucket_of, bucket_topic

@@ -1,0 +1,82 @@
+"""Lives: the streams of one id, one for each time that its process was started, and how an earlier one ends.
+
+When the first segment of a new life is here, the streams before it are taken for a while, for what is under way when a process is started
+again. Then what neighbours seem to have of them is pulled, for as long as anybody who is slow is waited for.
+"""
+
+from __future__ import annotations
+
+from zmqgossip.core.node import Node
+from zmqgossip.core.repair import Repair
+from zmqgossip.core.stream import Stream
+from zmqgossip.core.streams import Streams
+from zmqgossip.core.types import PeerId
+
+EPOCH_DUE = "epoch due"
+LIVES_MAX = 4
+"""Streams of one id: the last lives of a process that is started again and again."""
+EPOCH_ENDS_S = 2.0
+"""How long the stream of an earlier life is still taken."""
+END_AGAIN_S = 0.25
+"""Between two looks at whether all of it has been pulled."""
+
+
+class Lives:
+    """Which streams begin, and when they end."""
+
+    __slots__ = ("_me", "_node", "_repair", "_streams")
+
+    def __init__(self, me: PeerId, node: Node, streams: Streams, repair: Repair) -> None:
+        self._me = me
+        self._node = node
+        self._streams = streams
+        self._repair = repair
+
+    def new(self, origin: PeerId, epoch: int, now: float, *, is_talk: bool) -> Stream | None:
+        """The stream of a life that was not heard of so far; None if it is refused. What neighbours only talk of gives way to what came."""
+        counters = self._node.counters
+        if origin == self._me:  # of an earlier life, or by somebody who takes this one's name
+            counters.add("dropped.own_id")
+            return None
+        if is_talk and self._node.is_in_future(epoch, now):
+            counters.add("dropped.future_epoch")
+            return None
+        lives = self._streams.lives(origin)
+        talked_of = [stream for stream in lives if not stream.highest]
+        if epoch < self._streams.newest_epoch(origin) or (len(lives) >= LIVES_MAX and (is_talk or not talked_of)):
+            counters.add("dropped.old_epoch")
+            return None
+        if len(lives) >= LIVES_MAX:
+            self._streams.drop(talked_of[0])
+        return self._streams.of(origin, epoch)
+
+    def first_came(self, stream: Stream, now: float) -> None:
+        """The first segment of a life is here: the streams of earlier ones end soon."""
+        for older in self._streams.older(stream.origin, stream.epoch):
+            if older.ending_at is None:
+                older.ending_at = now + EPOCH_ENDS_S
+                self._arm(older.ending_at)
+
+    def _arm(self, at: float) -> None:
+        planned = self._node.timers.when((EPOCH_DUE, 0))
+        self._node.timers.set((EPOCH_DUE, 0), at if planned is None else min(at, planned))
+
+    def postpone(self, now: float) -> None:
+        """This node was away: what it did not hear meanwhile is taken for the whole time again."""
+        for stream in self._streams.all():
+            if stream.ending_at is not None:
+                stream.ending_at = now + EPOCH_ENDS_S
+
+    def ended(self, now: float) -> list[Stream]:
+        """Streams of which nothing more is waited for."""
+        ending = [(stream.ending_at, stream) for stream in self._streams.all() if stream.ending_at is not None]
+        over = [
+            stream for at, stream in ending if at <= now and not (self._is_pulled(stream) and now - at < self._node.config.slow_after_s)
+        ]
+        later = [at if at > now else now + END_AGAIN_S for at, stream in ending if stream not in over]
+        if later:
+            self._arm(min(later))
+        return over
+
+    def _is_pulled(self, stream: Stream) -> bool:
+        return stream.begun and self._repair.is_behind(stream)
