@@ -42,6 +42,7 @@ class Oddities:
             raise Ended
         if number > expected:
             self._jump(expected, number)
+            self.row[SEEN] = number + 1  # together with what is missing, or it would seem that fewer had come than before
             return number + 1
         if number < len(self._missing) and self._missing[number]:
             self._missing[number] = 0
