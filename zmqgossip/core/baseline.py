@@ -10,7 +10,8 @@ listed starts at 0; until the answer is whole, segments are passed on but not de
                     <-------    NOT_YET, and later SYNCED               it has none so far: ask again
 
 Somebody must be first. Who hears only NOT_YET, while no link of its own making is still coming up, begins with nothing listed if
-it is the oldest of all that it knows and no other is known to be ready, or after a second in which nothing better came along.
+it is the oldest of all that it knows and no other is known to be ready, or after a second in which nothing better came along. A
+neighbour that has a baseline, and is only silent, is waited for until it answers or its link ends.
 Should two be first, each part owes the other its streams whole.
 """
 
@@ -153,7 +154,7 @@ class Baseline:
     # -- beginning --------------------------------------------------------------------------------------------------------
 
     def _perhaps_first(self, me: PeerRecord, now: float) -> None:
-        """All neighbours have no baseline either."""
+        """All neighbours have no baseline either, or are silent."""
         if self._view.up_count == 0:
             self._alone_since = None
             self._node.timers.cancel((ALONE_DUE, 0))

@@ -2,8 +2,9 @@
 
 A digest is a state and not an event: it rides a pipe that may drop, and the next one makes up for it. What has changed is said
 when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 50, 100, 200 ms ... 1 s; what somebody
-waits for (a mark that is done, or has come) is said at the end of the turn. A stream that is quiet for two seconds and the same
-at every neighbour that spoke of it is settled, and not spoken of any more.
+waits for (a mark that is done, or has come) is said when timers are next looked at: at the end of the turn, or, of what is published
+after them in a turn, in the next, which follows at once. A stream that is quiet for two seconds and the same at every neighbour that
+spoke of it is settled, and not spoken of any more.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Digests:
             self._look_at(stream)
 
     def hurry(self, stream: Stream, now: float) -> None:
-        """Somebody waits for this: it is said at the end of the turn."""
+        """Somebody waits for this: it is said when timers are next looked at, and that is due at once."""
         if stream.settled:
             self._streams.unsettle(stream)
         if stream.key not in self._open:

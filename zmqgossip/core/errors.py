@@ -58,10 +58,10 @@ class CannotWrite(ZmqGossipError):
 
 
 class PayloadTooLarge(ZmqGossipError):
-    """One message is larger than a segment may carry.
+    """A payload has more bytes than one message may carry: `message_bytes_max`, a knob.
 
     Attributes:
-        size: bytes of the message as encoded.
+        size: bytes of the payload.
         size_max: bytes that would have been accepted.
     """
 

@@ -181,7 +181,10 @@ class Ready(Event, frozen=True):
 
 
 class MessagesLost(Event, frozen=True):
-    """The messages `first` to `last` of an origin's life (`epoch`) do not come to this application any more."""
+    """The messages `first` to `last` of an origin's life (`epoch`) do not come to this application any more.
+
+    Of the end of an earlier life nobody may know how long it was: then `last` is the first of them, and `why` says so.
+    """
 
     origin: PeerId
     epoch: int

@@ -111,9 +111,9 @@ class FlushReport(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         mark: number of the flush's segment.
         parent: who brought it to the node.
-        count: nodes.
+        count: nodes, without those that lost something of the stream.
         total: sum of the hashes of their ids and epochs, modulo 2^64.
-        slow: nodes that were not waited for.
+        slow: nodes that were not waited for, or that lost something.
     """
 
     mark: Count

@@ -7,7 +7,7 @@ neighbour that had its baseline when the mark came is done too, or has the mark 
 its digests; a parent that is gone is never exchanged for another: the node says *nobody*, which is somebody else to everyone.
 
 A flush is a mark on an empty segment. With its echo go up the number of nodes below, and the sum of the hashes of who they are, so that its
-origin knows whether they are all that live. A neighbour that is slow is not waited for, and named.
+origin knows whether they are all that live. A neighbour that is slow is not waited for, and named; who has lost something names itself.
 """
 
 from __future__ import annotations

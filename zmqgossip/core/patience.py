@@ -2,9 +2,10 @@
 
 Whoever waits for a mark for 100 ms asks each neighbour that it waits for how it stands: digests ride a pipe that may drop. The time
 in which others waited for a neighbour is added up; more than `slow_after_s` of the last four times that, and it is slow: not waited
-for any more, until it is within half a window again. A neighbour is judged by its own number or its silence, never by what those
-behind it lack; and by its number only while it does not move, or is far behind the others: who creeps is slow, and not who is the
-last of all that work as hard as they can.
+for any more, for a second at least, until it is within half a window again. A neighbour is judged by its own number or its silence,
+never by what those behind it lack; and by its number only while it does not move, or is far behind the others: who creeps is slow, and
+not who is the last of all that work as hard as they can. But who is not done with one mark for three times `slow_after_s` is slow
+whatever it says.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ What came since the last turn shares a segment: under load thousands of messages
 may be under way and not acknowledged, in bytes and in segments: it grows with acknowledgements from 64 KiB up to what neighbours can keep
 for repair and what the pipes hold, divided by the number of peers that publish. Beyond it messages wait here, and whoever publishes waits.
 
-A flush sends an empty segment when all before it has gone, and asks again until those who have it are all that live.
+A flush sends an empty segment when all before it has gone, and asks again until those who have it are all that live and are ready, but
+the slow. Few are under way at once: whoever flushes meanwhile shares the next.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Repair: what is missing is asked of a neighbour that has it.
 
 A gap, or a neighbour whose digest is ahead, is no loss yet: what is missing may still be on its way. Only when a stream has not
-moved for a while, the neighbour that is ahead is asked for exactly what is missing. One question a stream is under way; who does not answer
-in time is passed over for the next. Whoever has given what was missing is asked to push again (a graft): the way that should have
-brought it is broken. What came by itself while it was being pulled was asked for too soon: on a machine that is overloaded, and
-there pulls would make it more so. So the wait before a pull grows by half with each of those, and shrinks with each that was needed.
+moved for a while, the neighbour that is ahead is asked for exactly what is missing. One question a stream is under way, three at one
+neighbour; who does not answer in time is passed over for the next. Whoever has given what was missing is asked to push again (a graft):
+the way that should have brought it is broken. What came by itself while it was being pulled was asked for too soon: on a machine that is
+overloaded, and there pulls would make it more so. So the wait before a pull grows by half with each of those, and shrinks with each that
+was needed.
 
 What nobody keeps any more is given up by name: the stream jumps to the oldest number that two neighbours have, or the only one that
 there is after a second, and the numbers of the next segment's messages tell which are lost. While there is a neighbour that has not

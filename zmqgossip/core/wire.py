@@ -19,7 +19,7 @@ Two layouts. An *exchange* travels between a DEALER and a ROUTER (or on the topi
                                       73     body, then blocks
 
 `check` is the CRC-32 of all bytes before it but those changed on the way, then of all behind it, of a segment up to its body: a
-damaged head is refused before anything in it is believed. Bodies of segments are left to TCP's checksum, because a second one
+damaged head is refused before anything in it is believed. Bodies of segments are left to TCP's check sum, because a second one
 at each hop was a fifth of what a large segment costs (docs/decisions/0007). It is no protection against a liar, who can compute
 it too. A block is type (2 bytes, the highest bit means: refuse the frame if you do not know me), length (4) and value. Bodies
 are MessagePack arrays.

@@ -250,13 +250,23 @@ class Peer(Publishing):
 
         Raises:
             ConfigError: a bad pattern.
+            TypeError: the pattern is no str.
             NodeClosed: this is a forked child.
         """
         self._process.check()
         return self._tidings.subscribe(text_of(pattern, "a pattern"))
 
     def on(self, pattern: str = ">") -> Callable[[OnMessage], OnMessage]:
-        """Decorates a function that is called with each message of others whose topic fits; in one thread, one after the other."""
+        """Decorates a function that is called with each message of others whose topic fits; in one thread, one after the other.
+
+        Args:
+            pattern: as of `subscribe`.
+
+        Raises:
+            ConfigError: a bad pattern; said when it decorates.
+            TypeError: the pattern is no str, or what is decorated cannot be called, or is a coroutine function.
+            NodeClosed: this is a forked child.
+        """
         self._process.check()
         text_of(pattern, "a pattern")  # at once: @peer.on without its parentheses would register nothing
 
@@ -273,14 +283,16 @@ class Peer(Publishing):
 
         Args:
             peer: an id, a member, a neighbour, or the origin of a message.
-            timeout: seconds.
+            payload: as of `publish`.
+            timeout: seconds, above 0.
 
         Raises:
             PeerGone: there is no such peer, it died or left; it may have got the message if it died just now.
             PeerBusy: a line is full, there or here.
             RequestFailed: it takes no direct messages.
             Timeout: nothing was heard of it in time.
-            PayloadTooLarge, NodeClosed
+            PayloadTooLarge, NodeClosed, TypeError: as of `publish`; TypeError also for what names no peer.
+            InvalidTimeout: the timeout is not above 0, or more than the knob `direct_timeout_max_s`.
         """
         self._tidings.ask(self._running(), whom(peer), bytes_of(payload), seconds_of(timeout), wants_answer=False).result()
 
@@ -300,7 +312,10 @@ class Peer(Publishing):
         return await settled(self._tidings.ask(self._running(), whom(peer), bytes_of(payload), seconds_of(timeout), wants_answer=True))
 
     def on_request(self, function: OnRequest) -> OnRequest:
-        """Decorates the function that gets direct messages and returns the answer to a request; in the callbacks' thread."""
+        """Decorates the function that gets direct messages and returns the answer to a request; in the callbacks' thread.
+
+        Raises TypeError for what cannot be called, or is a coroutine function, and NodeClosed in a forked child.
+        """
         self._process.check()
         self._tidings.on_request(function)
         return function
@@ -309,21 +324,27 @@ class Peer(Publishing):
 
     @property
     def me(self) -> PeerRecord:
-        """This peer's own record: id, address, ports, ready. It stays when the peer is closed, so that others can be asked about it."""
+        """This peer's own record: id, address, ports, ready. It stays when the peer is closed, so that others can be asked about it.
+
+        Raises NodeClosed if the peer was never started, or in a forked child.
+        """
         self._process.check()
         return self._running().me if self._node is None else self._node.me
 
     @property
     def id(self) -> PeerId:
-        """16 bytes, new for each process that runs a peer."""
+        """16 bytes, new for each peer that is started. Raises NodeClosed as `me` does."""
         return self.me.id
 
     def members(self) -> list[Member]:
-        """All others that this peer knows to live, those under suspicion among them, in no order."""
+        """All others that this peer knows to live, those under suspicion among them, in no order.
+
+        Raises NodeClosed if the peer was closed, or not started, or in a forked child.
+        """
         return self._running().members()
 
     def neighbours(self) -> list[PeerRecord]:
-        """The peers with which a link works in both directions."""
+        """The peers with which a link works in both directions. Raises NodeClosed as `members` does."""
         return self._running().neighbours
 
     def events(self, *kinds: type[Event]) -> Feed[Event]:
@@ -331,13 +352,20 @@ class Peer(Publishing):
 
         Args:
             kinds: only these; none for all but probes and their replies.
+
+        Raises:
+            TypeError: one is no kind of event.
+            NodeClosed: this is a forked child.
         """
         self._process.check()
         check_kinds(kinds)
         return self._tidings.events(kinds)
 
     def stats(self) -> dict[str, int]:
-        """Every counter that is not zero, and how large the tables are (`members`, `neighbours`, `streams`)."""
+        """Every counter that is not zero, and how large the tables are (`members`, `neighbours`, `streams`, `tombstones`).
+
+        Raises NodeClosed as `members` does.
+        """
         node = self._running()
         return self._tidings.counted(node.counters() | node.sizes())
 

@@ -34,16 +34,17 @@ class Publishing:
         feed of this peer's is full, for the room might depend on that very thread.
 
         Args:
-            topic: dot-separated tokens.
-            payload: the bytes.
+            topic: dot-separated tokens, 200 characters at most.
+            payload: bytes, a bytearray or a memoryview; at most 65,536 bytes, or as many as the knob `message_bytes_max` says.
             timeout: seconds to wait for room; None for as long as it takes, 0 not at all.
 
         Raises:
-            PayloadTooLarge: the payload does not fit a segment.
+            PayloadTooLarge: the payload has more than `message_bytes_max` bytes.
             InvalidTopic: no receiver would take that topic.
             WouldBlock: there is no room, and it must not wait.
             Timeout: there was no room in time.
-            NodeClosed: the peer was closed, or not started.
+            NodeClosed: the peer was closed, or not started, or this is a forked child.
+            TypeError: the topic is no str, the payload no bytes, or the timeout no number.
         """
         outgoing = self._outgoing
         if timeout is not None:
@@ -77,10 +78,12 @@ class Publishing:
             timeout: seconds.
 
         Returns:
-            Whether every live peer has all of it, but for those that were found too slow to be waited for (`NeighbourSlow`).
+            Whether every ready member that this peer holds living has all of it, but for those that one of their neighbours found too
+            slow to be waited for, or that have lost some. `NeighbourSlow` names those of them that are neighbours of this peer.
 
         Raises:
-            NodeClosed: the peer was closed, or not started.
+            NodeClosed: the peer was closed, or not started, or this is a forked child.
+            TypeError: the timeout is no number.
         """
         return self._tidings.flush(self._running(), seconds_of(timeout)).result()
 

@@ -147,16 +147,19 @@ class Seed:
 
     @property
     def endpoints(self) -> list[str]:
-        """HOST:PORT of each, with the ports that were bound: what peers are given as seeds."""
+        """HOST:PORT of each, with the ports that were bound: what peers are given as seeds.
+
+        Raises NodeClosed if the seed was closed, or not started, or in a forked child.
+        """
         return [str(endpoint) for endpoint in self._running().endpoints]
 
     def members(self) -> list[Member]:
-        """Everybody whom at least one of the seeds lists."""
+        """Everybody whom at least one of the seeds lists. Raises NodeClosed as `endpoints` does."""
         union = {member.record.id: member for members in self._running().members().values() for member in members}
         return [union[peer] for peer in sorted(union)]
 
     def events(self, *kinds: type[Event]) -> Feed[Event]:
-        """A feed of what happens at the seeds from now on. `kinds`: only these."""
+        """A feed of what happens at the seeds from now on. `kinds`: only these. Raises TypeError, and NodeClosed in a forked child."""
         self._process.check()
         check_kinds(kinds)
 
@@ -175,7 +178,10 @@ class Seed:
             self._feeds = tuple(feed for feed in self._feeds if feed() not in (None, gone))
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """Every counter that is not zero, of each seed by its HOST:PORT, and how many peers it lists (`members`)."""
+        """Every counter that is not zero, of each seed by its HOST:PORT, and how many peers it lists (`members`).
+
+        Raises NodeClosed as `endpoints` does.
+        """
         node = self._running()
         listed = node.listed()
         return {str(seed): {**counts, "members": listed[seed]} for seed, counts in node.counters().items()}
