@@ -123,15 +123,33 @@ def test_a_parent_that_is_lost_is_replaced_by_a_pruned_one_that_is_asked_what_is
     gives(pruned, ORIGIN, [11])
 
 
-def test_whoever_gives_what_was_missing_pushes_again() -> None:
+def test_whoever_gives_twice_running_what_nobody_pushes_pushes_again() -> None:
     bench, fars = begun(2, 3, 4)
     all_bring(bench, fars, 1, 10)
     (pruned,) = [far for far in fars if lazy(far)]
-    says(pruned, entry(ORIGIN, 11))
-    bench.wait(0.06)
-    assert lazy(pruned), "it may still come by itself"
-    gives(pruned, ORIGIN, [11])
+    for number in (11, 12):
+        says(pruned, entry(ORIGIN, number))
+        bench.wait(0.06)
+        assert lazy(pruned), "it may still come by itself"
+        gives(pruned, ORIGIN, [number])
     assert not lazy(pruned)
+
+
+def test_a_pull_that_was_too_soon_changes_no_way_and_costs_nobody_its_place() -> None:
+    bench, fars = begun(2, 3, 4)
+    all_bring(bench, fars, 1, 10)
+    (pruned,) = [far for far in fars if lazy(far)]
+    before = bench.count("duplicates.known")
+    for number in range(11, 21):
+        says(pruned, entry(ORIGIN, number))
+        bench.wait(2.0)
+        gives(pruned, ORIGIN, [number])
+        for far in fars:
+            if far is not pruned:
+                far.gossip(segment(ORIGIN, number))
+                break
+    assert lazy(pruned) and sum(bool(lazy(far)) for far in fars) == 1 and bench.count("trees.grafted") == 0
+    assert bench.count("duplicates.known") == before + 10, "it is a copy all the same"
 
 
 def test_pulls_that_were_too_soon_make_the_next_ones_later() -> None:
@@ -163,6 +181,29 @@ def test_a_pruned_neighbour_that_is_nearer_three_digests_running_is_taken() -> N
     assert lazy(pruned)
     says(pruned, entry(ORIGIN, 11, hops=1))
     assert not lazy(pruned)
+
+
+def test_a_neighbour_that_was_taken_for_being_nearer_in_vain_is_taken_again_four_times_as_late() -> None:
+    bench, fars = begun(2, 3, 4)
+    all_bring(bench, fars, 1, 10)
+    (pruned,) = [far for far in fars if lazy(far)]
+    others = [far for far in fars if far is not pruned]
+    number, waits = 10, []
+    for _ in range(3):
+        digests = 0
+        while lazy(pruned):
+            number += 1
+            others[0].gossip(propagated(propagated(segment(ORIGIN, number))))
+            says(pruned, entry(ORIGIN, number, hops=0))
+            digests += 1
+        waits.append(digests)
+        while not lazy(pruned):  # it is nearer, and yet later than the others every time
+            number += 1
+            others[0].gossip(propagated(propagated(segment(ORIGIN, number))))
+            bench.wait(0.1)
+            pruned.gossip(segment(ORIGIN, number))
+            bench.wait(0.2)
+    assert waits == [3, 12, 48]
 
 
 def test_a_new_link_begins_lazy_where_a_bucket_has_its_parents() -> None:

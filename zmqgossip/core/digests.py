@@ -1,7 +1,8 @@
 """Digests: what this peer says of streams that are unsettled, to all neighbours at once, again and again until they are settled.
 
 A digest is a state and not an event: it rides a pipe that may drop, and the next one makes up for it. What has changed is said
-when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 50, 100, 200 ms ... 1 s; what somebody
+when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 50, 100, 200 ms ... 1 s, all that is due
+together and ten times a second at most; what somebody
 waits for (a mark that is done, or has come) is said when timers are next looked at: at the end of the turn, or, of what is published
 after them in a turn, in the next, which follows at once. A stream that is quiet for two seconds and the same at every neighbour that
 spoke of it is settled, and not spoken of any more.
@@ -24,6 +25,8 @@ STEP_MIN_S = 0.05
 STEP_MAX_S = 1.0
 FLOWING_S = 0.25
 """After the first change: while a stream flows nobody needs to be told so often, a gap shows by itself."""
+GAP_S = 0.1
+"""Between two digests that nobody waits for: of many streams each would be due at another moment, and a digest costs its readers a turn."""
 DIGEST_BYTES_MAX = 60_000
 ENTRY_BYTES, MARK_BYTES = 80, 28
 """At most, on the wire: an entry or a report of a flush, and each mark or slow one that it names."""
@@ -34,7 +37,7 @@ QUIET_S = 2.0
 class Digests:
     """When this peer says what of its streams."""
 
-    __slots__ = ("_count", "_node", "_open", "_plan", "_streams", "_urgent", "_view")
+    __slots__ = ("_count", "_free_at", "_node", "_open", "_plan", "_streams", "_urgent", "_view")
 
     def __init__(self, node: Node, view: View, streams: Streams) -> None:
         self._node = node
@@ -44,6 +47,7 @@ class Digests:
         # When streams are looked at, soonest first. Each that is open stands in it once at its `planned`; all else in it is out of date.
         self._plan: list[tuple[float, int, Stream]] = []
         self._count = 0
+        self._free_at = 0.0  # from when what is due may be said
         self._urgent: dict[StreamKey, Stream] = {}
 
     def touch(self, stream: Stream, now: float) -> None:
@@ -81,7 +85,7 @@ class Digests:
         self._count += 1
         stream.planned = stream.due
         heappush(self._plan, (stream.due, self._count, stream))
-        self._arm(stream.due)
+        self._arm(max(stream.due, self._free_at))
 
     def _due(self, now: float) -> Iterator[Stream]:
         """Those that are due. Each is open still, and is planned anew, when the next is asked for; or it is closed."""
@@ -104,7 +108,7 @@ class Digests:
         """Says what is due, and settles what is quiet."""
         said, self._urgent = self._urgent, {}
         doubtful: dict[int, list[StreamKey]] = {}
-        for stream in self._due(now):
+        for stream in self._due(now) if now >= self._free_at else ():
             key = stream.key
             if self._is_settled(stream, now):
                 self.forget(stream)
@@ -115,6 +119,7 @@ class Digests:
                 stream.due = max(stream.changed_at + QUIET_S, now + STEP_MIN_S)
                 continue
             said[key] = stream
+            self._free_at = now + GAP_S
             if stream.step == STEP_MAX_S and now - stream.changed_at >= QUIET_S:
                 for link_key in [link_key for link_key, theirs in stream.theirs.items() if theirs.contiguous < stream.contiguous]:
                     doubtful.setdefault(link_key, []).append(key)
@@ -124,7 +129,7 @@ class Digests:
             self._say(list(said.values()))
         self._ask(doubtful)
         if self._plan:
-            self._arm(self._plan[0][0])
+            self._arm(max(self._plan[0][0], self._free_at))
 
     def _ask(self, doubtful: dict[int, list[StreamKey]]) -> None:
         """Asks neighbours that seem to lack what has been quiet for long: it may be only their last digest that was lost."""

@@ -162,7 +162,7 @@ class Gossip:
         origin, number = header.origin, header.number
         stream = streams.get(origin, header.epoch)
         if stream is not None and number in stream:
-            self._known(link, stream, pulled, now)
+            self._known(link, stream, number, pulled, now)
             return origin, ()
         notices = self._notices_of(frame, header)
         if stream is None:
@@ -182,7 +182,7 @@ class Gossip:
             streams.unsettle(stream)
         segment = Segment(frame, header, link.peer)
         if pulled:
-            self.repair.was_needed(link, stream)
+            self.repair.was_new(stream, number)
         else:
             self.trees.came_first(link, stream, header.hops, len(frame), now)
         self._forward(stream, segment, pulled)
@@ -208,10 +208,12 @@ class Gossip:
             self._node.counters.add("dropped.notices")
             return ()
 
-    def _known(self, link: Link, stream: Stream, pulled: bool, now: float) -> None:
+    def _known(self, link: Link, stream: Stream, number: int, pulled: bool, now: float) -> None:
         if pulled:
             self._node.counters.add("duplicates.pulled")
             self.repair.was_hasty()
+        elif self.repair.was_pulled(stream, number):
+            self._node.counters.add("duplicates.known")
         else:
             self.trees.came_again(link, stream, now)
 

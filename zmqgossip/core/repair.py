@@ -2,10 +2,10 @@
 
 A gap, or a neighbour whose digest is ahead, is no loss yet: what is missing may still be on its way. Only when a stream has not
 moved for a while, the neighbour that is ahead is asked for exactly what is missing. One question a stream is under way, three at one
-neighbour; who does not answer in time is passed over for the next. Whoever has given what was missing is asked to push again (a graft):
-the way that should have brought it is broken. What came by itself while it was being pulled was asked for too soon: on a machine that is
-overloaded, and there pulls would make it more so. So the wait before a pull grows by half with each of those, and shrinks with each that
-was needed.
+neighbour; who does not answer in time is passed over for the next. Whoever gives what was missing, twice running, and nobody has pushed it
+since, is asked to push again (a graft): the way that should have brought it is broken. What comes by itself besides was asked for too
+soon: on a machine that is overloaded, and there pulls would make it more so. So the wait before a pull grows by half with each of those,
+and shrinks with each that was new.
 
 What nobody keeps any more is given up by name: the stream jumps to the oldest number that two neighbours have, or the only one that
 there is after a second, and the numbers of the next segment's messages tell which are lost. While there is a neighbour that has not
@@ -25,7 +25,7 @@ from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import Link, View
-from zmqgossip.core.wire import propagated
+from zmqgossip.core.wire import NUMBER_MAX, propagated
 
 PULL_DUE = "pull due"
 WAIT_MAX_S = 1.0
@@ -70,14 +70,31 @@ class Repair:
         self._wait_s = node.config.pull_after_s
         self._line: dict[StreamKey, None] = {}  # streams that found everybody busy
 
-    def was_needed(self, link: Link, stream: Stream) -> None:
-        """A segment that was pulled was new."""
+    def was_new(self, stream: Stream, number: int) -> None:
+        """A segment that was pulled was not here yet."""
         self._wait_s = max(self._wait_s * 0.9, self._node.config.pull_after_s)
-        self._trees.graft(link, stream.bucket)
+        stream.pulled[1][number] = None
 
     def was_hasty(self) -> None:
-        """A segment that was pulled had come by itself meanwhile."""
+        """A segment that was pulled has come by itself, before or after."""
         self._wait_s = min(self._wait_s * 1.5, max(WAIT_MAX_S, self._node.config.pull_after_s))
+
+    def was_pulled(self, stream: Stream, number: int) -> bool:
+        """Whether a segment that somebody pushes is here because it was pulled: too soon, then, and nobody brings it twice."""
+        for numbers in stream.pulled:
+            if number in numbers:
+                del numbers[number]
+                self.was_hasty()
+                return True
+        return False
+
+    def _look_for_ways(self, link: Link, stream: Stream) -> None:
+        """The end of an answer. What came only by pulls twice running has no way here: whoever gave it is asked to push."""
+        earlier, last = stream.pulled
+        if last:
+            stream.pulled = (last, {})
+            if earlier:
+                self._trees.graft(link, stream.bucket)
 
     # -- when to ask ------------------------------------------------------------------------------------------------------
 
@@ -216,6 +233,7 @@ class Repair:
                 self._believe(stream, link, body.contiguous)
         else:
             stream.gone.clear()
+            self._look_for_ways(link, stream)
         self._asks(want, 0)
         want.due, want.contiguous = now, stream.contiguous
         jumps = self._look_at(want, now)
@@ -252,7 +270,7 @@ class Repair:
         target = oldest[1] if len(oldest) > 1 else oldest[0]
         if stream.beyond:
             target = min(target, *stream.beyond)
-        return target
+        return target if target < NUMBER_MAX else 0
 
     def _grace_s(self, stream: Stream, gone_count: int) -> float:
         """How long what some no longer keep is waited for: whoever has said nothing, or is no further than this node, may get it yet."""

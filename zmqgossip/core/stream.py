@@ -81,6 +81,7 @@ class Stream:
         marks: those above `done`, by number.
         gone: by key of the link, what neighbours have where the next number is no longer kept.
         jumped_at: when it last went on behind something that was lost; until `lacks_until` a flush is told so.
+        pulled: what the last answers to pulls brought and nobody has pushed: in those before the last one, and in that.
         unsaid_at: of the first change that no digest has told of.
         due: when a digest is to tell of it; `planned` is when that is looked at, which may be sooner.
     """
@@ -88,7 +89,7 @@ class Stream:
     __slots__ = (
         "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
         "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "key", "lacks_until", "marked_at", "marks",
-        "messages", "oldest", "origin", "planned", "settled", "step", "theirs", "unsaid_at",
+        "messages", "oldest", "origin", "planned", "pulled", "settled", "step", "theirs", "unsaid_at",
     )  # fmt: skip
 
     def __init__(self, origin: PeerId, epoch: int) -> None:
@@ -117,6 +118,7 @@ class Stream:
         self.faster: dict[int, int] = {}  # links that said fewer hops, how often in a row
         self.gone: dict[int, Gone] = {}
         self.gone_since = 0.0
+        self.pulled: tuple[dict[int, None], dict[int, None]] = ({}, {})
         self.settled = False
         self.folded = 0
         self.ending_at: float | None = None

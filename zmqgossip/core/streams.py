@@ -257,7 +257,7 @@ class Streams:
         assert not stream.settled and not stream.beyond and not stream.marks
         stream.settled = True
         self._streams[stream.key] = self._streams.pop(stream.key)  # to the end of the line for forgetting
-        stream.theirs, stream.flushes, stream.gone, stream.faster = {}, {}, {}, {}
+        stream.theirs, stream.flushes, stream.gone, stream.faster, stream.pulled = {}, {}, {}, {}, ({}, {})
         stream.folded = position_hash(stream.origin, stream.epoch, stream.contiguous)
         self._fold(stream)
 
