@@ -183,6 +183,20 @@ def test_a_pruned_neighbour_that_is_nearer_three_digests_running_is_taken() -> N
     assert not lazy(pruned)
 
 
+def test_no_nearer_neighbour_is_taken_while_one_that_pushes_is_as_near_and_only_loses_races() -> None:
+    bench, fars = begun(2, 3, 4)
+    all_bring(bench, fars, 1, 10)
+    (pruned,) = [far for far in fars if lazy(far)]
+    far_away, near = [far for far in fars if far is not pruned]
+    for number in range(11, 31):
+        far_away.gossip(propagated(propagated(propagated(segment(ORIGIN, number)))))
+        near.gossip(propagated(propagated(segment(ORIGIN, number))))
+        for far in (near, pruned):
+            says(far, entry(ORIGIN, number, hops=1))
+        bench.wait(0.2)
+    assert lazy(pruned) and bench.count("trees.grafted") == 0
+
+
 def test_a_neighbour_that_was_taken_for_being_nearer_in_vain_is_taken_again_four_times_as_late() -> None:
     bench, fars = begun(2, 3, 4)
     all_bring(bench, fars, 1, 10)

@@ -185,7 +185,7 @@ class Trees:
     def said_hops(self, link: Link, stream: Stream, hops: int) -> bool:
         """How far a neighbour is from the origin. Whether it is grafted by that: it showed a shorter way three times running."""
         reach = 0 if link.peer.id == stream.origin else hops + 1  # of a segment that it would push here
-        if reach >= stream.hops or stream.bucket not in link.lazy:
+        if reach >= stream.hops or stream.bucket not in link.lazy or self._one_is_as_near(stream, reach):
             stream.faster.pop(link.key, None)
             return False
         stream.faster[link.key] = stream.faster.get(link.key, 0) + 1
@@ -196,6 +196,15 @@ class Trees:
         link.tries[stream.bucket] = tries + 1
         self.graft(link, stream.bucket)
         return True
+
+    def _one_is_as_near(self, stream: Stream, reach: int) -> bool:
+        """Whether a neighbour that pushes the stream anyhow says that it is no farther: it only lost a race."""
+        for link in self._view.up():
+            if stream.bucket not in link.lazy:
+                theirs = stream.theirs.get(link.key)
+                if link.peer.id == stream.origin or (theirs is not None and theirs.hops + 1 <= reach):
+                    return True
+        return False
 
 
 def cover(lazy: Iterable[int]) -> dict[bytes, None]:
