@@ -433,3 +433,15 @@ def test_a_newcomer_does_not_begin_with_nothing_while_a_neighbour_that_has_a_bas
     assert not complete(bench) and len(bench.sent(Sync)) > 1, "it is asked again and again"
     far.gives_baseline(at(peer(9), 3))
     assert complete(bench)
+
+
+def test_neighbours_that_were_silent_are_asked_again_in_turn_and_each_time_for_longer() -> None:
+    bench, fars = newcomer(2, 3)
+    for far in fars:
+        far.asks(Synced(far.link.mine, 5))
+    bench.wait(20.0)
+    asked = [key for key, _ in bench.sent(Sync)]
+    assert asked[:6] == [fars[0].key, fars[1].key] * 3 and not complete(bench)
+    far = next(far for far in fars if far.key == asked[-1])
+    far.gives_baseline(at(peer(9), 3))
+    assert complete(bench)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.core.harness import PeerBench, segment
-from tests.core.streaming import ORIGIN, answers, asked, begun, entry, marked, own, publish, says, stream_of
+from tests.core.harness import PeerBench, config, segment
+from tests.core.streaming import ORIGIN, answers, asked, begun, entry, marked, own, publish, says, stream_of, synced
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NeighbourCaughtUp, NeighbourSlow
 from zmqgossip.core.wire import propagated
@@ -75,6 +75,18 @@ def test_who_is_nearest_to_one_that_is_never_done_finds_it_before_those_behind_i
             bench.wait(0.1)
             answers(one, entry(ORIGIN, 1, marks=[(1, bench.engine.me.id)]))
     assert near.now + 1.5 < far.now
+
+
+def test_however_short_patience_is_nobody_is_stuck_before_it_could_have_found_its_own_slow_neighbours() -> None:
+    bench = PeerBench(knobs=config(slow_after_s=0.5))
+    bench.join()
+    parent, child = synced(bench, 2), synced(bench, 3)
+    parent.gossip(passed_on(marked(ORIGIN, 1), 9))
+    began = bench.now
+    while not bench.events(NeighbourSlow):
+        bench.wait(0.1)
+        answers(child, entry(ORIGIN, 1, marks=[(1, bench.engine.me.id)]))
+    assert bench.now - began >= 2 * 0.5
 
 
 def test_a_neighbour_that_will_not_hear_of_a_stream_is_slow_as_one_that_hangs() -> None:

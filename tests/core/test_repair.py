@@ -304,3 +304,27 @@ def test_a_peer_that_was_away_itself_gives_up_nothing_before_it_has_read_what_ca
     bench.sleep(60.0)
     far.gossip(segment(ORIGIN, 2))
     assert numbers(bench) == [1, 2, 3] and bench.events(MessagesLost) == []
+
+
+def test_a_stream_that_waits_for_a_place_has_the_next_one_before_those_that_go_on() -> None:
+    bench, (far,) = begun(2)
+    origins = [peer(number) for number in range(100, 104)]
+    says(far, *[entry(origin, 10_000) for origin in origins[:3]], entry(origins[3], 1))
+    bench.wait(0.06)
+    answered = 0
+    while all(body.origin != origins[3].id for _, body, _ in pulls(bench)):
+        for _, body, exchange in pulls(bench)[answered:]:
+            answered += 1
+            record = next(origin for origin in origins if origin.id == body.origin)
+            (first, _) = body.ranges[0]
+            bench.call(bench.engine.on_reply, far.key, segment(record, first))
+            bench.reply(far.key, Pulled(record.id, record.epoch, 1, 10_000, 10_000), exchange)
+        bench.wait(0.01)
+        assert answered <= 6
+
+
+def test_what_answers_without_an_end_bring_is_not_remembered_for_ever() -> None:
+    bench, (far,) = begun(2)
+    for number in range(1, 3 * PULLED_MAX):
+        bench.call(bench.engine.on_reply, far.key, segment(ORIGIN, number))
+    assert sum(map(len, stream_of(bench).pulled)) <= 2 * PULLED_MAX

@@ -153,3 +153,54 @@ def test_who_publishes_while_the_loop_looks_again_by_itself_does_not_wake_it() -
     assert len(outgoing.take()) == 1
     assert outgoing.put("loud", b"x")
     assert woken.done()
+
+
+class Turns:
+    """A body that has nothing to do but note which turns took gossip."""
+
+    domain = b""
+    next_deadline = None
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self.taking = threading.Semaphore(0)
+
+    def turn(self, now: float) -> None:
+        if self._loop.takes_gossip:
+            self.taking.release()
+
+    def tell_late(self, now: float, late_s: float) -> None:
+        """It is of no matter here."""
+
+    def close(self) -> None:
+        self._loop.remove(self)  # type: ignore[arg-type]
+
+
+def test_each_turn_that_takes_gossip_reads_what_has_gathered(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[bool] = []
+    begin = Gathering.begin
+    monkeypatch.setattr(Gathering, "begin", lambda one, now: begun.append(True) or begin(one, now))
+    pipe.loop.call(lambda: pipe.loop.gathering.carried(1_000_000, 0))
+    for number in range(200):
+        pipe.far["gossip"].send(b"%d" % number)
+        if number % 10 == 0:
+            pipe.loop.call(lambda: pipe.loop.gathering.carried(1_000_000, 0))
+            pipe.wait("gossip", b"%d" % number)
+    pipe.wait("gossip", b"199")
+    reads = len([name for name, _ in pipe.seen if name == "gossip"])
+    assert reads == 200 and len(begun) < 60, "a turn that takes gossip and finds none to read puts the next one off for nothing"
+
+
+def test_the_loop_looks_again_as_it_has_said_though_it_was_kept_beyond_the_moment(pipe: Pipe) -> None:
+    turns = Turns(pipe.loop)
+    pipe.loop.call(lambda: pipe.loop.add(turns))  # type: ignore[arg-type]
+    for _ in range(5):
+
+        def kept() -> None:
+            while turns.taking.acquire(blocking=False):
+                continue
+            pipe.loop.looks_again, pipe.loop.gathering.until = True, 0.0  # the gathering is over, and nobody wakes it
+            pipe.loop.takes_gossip = False
+
+        pipe.loop.call(kept)
+        assert turns.taking.acquire(timeout=SOON_S), "it sleeps on what was published"

@@ -71,7 +71,7 @@ class Baseline:
         self._exchange = 0
         self._parts: dict[int, Sequence[Position]] = {}
         self._put_off: dict[int, None] = {}  # links that said NOT_YET
-        self._silent: dict[int, None] = {}  # links that said nothing in time; asked again when nobody else is left
+        self._silent: dict[int, int] = {}  # links that said nothing in time, and how often; asked again in turn when nobody else is left
         self._given_at: dict[int, float] = {}  # when a link got a baseline from us
         self._alone_since: float | None = None
         self.complete = False
@@ -94,28 +94,30 @@ class Baseline:
         fresh = [link for link in links if link.key not in self._silent]
         if not fresh:
             self._perhaps_first(me, now)
-        if (fresh or links) and not self.complete:
-            self._ask((fresh or links)[0], now)
+        waiting = fresh or sorted(links, key=lambda link: list(self._silent).index(link.key))
+        if waiting and not self.complete:
+            self._ask(waiting[0], now)
 
     def _ask(self, link: Link, now: float) -> None:
         self._asked = link.key
         self._exchange = self._node.ask(link.key, Sync(link.theirs))
-        self._node.timers.set((SYNC_DUE, link.key), now + self._node.config.sync_timeout_s)
+        timeout_s = self._node.config.sync_timeout_s * (1 + self._silent.get(link.key, 0))  # a long answer may take longer
+        self._node.timers.set((SYNC_DUE, link.key), now + timeout_s)
 
     def on_not_yet(self, me: PeerRecord, link: Link, exchange: int, now: float) -> None:
         if self._is_answer(link, exchange):
             self._silent.pop(link.key, None)
-            self._pass_over(me, link.key, self._put_off, now)
+            self._put_off[link.key] = None
+            self._pass_over(me, link.key, now)
 
     def due(self, me: PeerRecord, link: Link, now: float) -> None:
         """A neighbour that was asked says nothing."""
         if link.key == self._asked:
             self._node.counters.add("baseline.no_answer")
-            self._silent.pop(link.key, None)  # to the end of the line of those that may be asked again
-            self._pass_over(me, link.key, self._silent, now)
+            self._silent[link.key] = self._silent.pop(link.key, 0) + 1  # to the end of the line of those that may be asked again
+            self._pass_over(me, link.key, now)
 
-    def _pass_over(self, me: PeerRecord, key: int, why: dict[int, None], now: float) -> None:
-        why[key] = None
+    def _pass_over(self, me: PeerRecord, key: int, now: float) -> None:
         self._node.timers.cancel((SYNC_DUE, key))
         self._ask_somebody(me, now)
 
@@ -128,8 +130,9 @@ class Baseline:
 
     def link_lost(self, me: PeerRecord, link: Link, now: float) -> None:
         """An asked neighbour that goes is replaced, and what it said so far is forgotten."""
-        for table in (self._put_off, self._silent, self._given_at):
-            table.pop(link.key, None)
+        self._put_off.pop(link.key, None)
+        self._silent.pop(link.key, None)
+        self._given_at.pop(link.key, None)
         self._node.timers.cancel((SYNC_DUE, link.key))
         if not self.complete and self._asked in (None, link.key):
             self._ask_somebody(me, now)

@@ -27,7 +27,7 @@ AGAIN_S = 1.0
 """So long who was found slow stays so: it must not be told of ten times a second."""
 STUCK = 3
 """Times `slow_after_s`: who has a mark and is not done with it so long after has neither found its own slow neighbours nor jumped."""
-STUCK_HOP_S = 0.5
+STUCK_HOP = 0.1
 """So much less for each hop that a mark has gone: who is nearest to the trouble shall find it, and nobody before."""
 STUCK_AGAIN_S = 60.0
 """So long who was stuck is not waited for again."""
@@ -63,6 +63,7 @@ class Patience:
         behind: dict[int, list[Stream]] = {}
         for stream, mark in waiting:
             mark.came_at += away_s
+            mark.others_at = None if mark.others_at is None else mark.others_at + away_s
             for key in mark.waiting:
                 streams = behind.setdefault(key, [])
                 if now - mark.came_at >= LOOK_S and stream not in streams:
@@ -99,7 +100,7 @@ class Patience:
 
     def _is_stuck(self, link: Link, stream: Stream, now: float) -> bool:
         """Whether it is waited for with a mark for longer than any honest node takes, whatever it says."""
-        limit = STUCK * self._node.config.slow_after_s - STUCK_HOP_S * min(stream.hops, 10)
+        limit = self._node.config.slow_after_s * (STUCK - STUCK_HOP * min(stream.hops, 10))
         return any(link.key in mark.waiting and now - mark.came_at > limit for mark in stream.marks.values())
 
     @staticmethod

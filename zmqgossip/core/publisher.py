@@ -192,6 +192,8 @@ class Publisher:
 
         Before that nobody is near to waiting, and every mark costs each node two digests.
         """
+        if self.is_leaving:  # nobody is waited for, and more marks than a digest holds would make it unreadable
+            return False
         bytes_max, segments_max = self._limits(now)
         sent = self._sent
         under_way, total = sent.bytes + size, len(sent.segments) + 1

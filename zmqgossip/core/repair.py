@@ -74,6 +74,8 @@ class Repair:
         """A segment that was pulled was not here yet."""
         self._wait_s = max(self._wait_s * 0.9, self._node.config.pull_after_s)
         stream.pulled[1][number] = None
+        if len(stream.pulled[1]) >= PULLED_MAX:  # of answers that have no end, or one that comes too late
+            stream.pulled = (stream.pulled[1], {})
 
     def was_hasty(self) -> None:
         """A segment that was pulled has come by itself, before or after."""
@@ -236,12 +238,18 @@ class Repair:
             self._look_for_ways(link, stream)
         self._asks(want, 0)
         want.due, want.contiguous = now, stream.contiguous
-        jumps = self._look_at(want, now)
-        if self._line:
-            key = next(iter(self._line))
+        return self._serve_line(now) + self._look_at(want, now)
+
+    def _serve_line(self, now: float) -> list[tuple[Stream, int]]:
+        """A place is free: whoever has waited longest has it, and not the stream that has just had its turn."""
+        jumps: list[tuple[Stream, int]] = []
+        for key in list(self._line):
             del self._line[key]
-            if not self._wants[key].asked:
-                jumps += self._look_at(self._wants[key], now)
+            if self._wants[key].asked:
+                continue
+            jumps += self._look_at(self._wants[key], now)
+            if key in self._line or (key in self._wants and self._wants[key].asked):  # all places are taken; or it has this one
+                break
         return jumps
 
     def _look_at(self, want: _Want, now: float) -> list[tuple[Stream, int]]:

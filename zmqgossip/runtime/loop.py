@@ -220,7 +220,6 @@ class Loop:
         due = self._next_due(asleep)
         ready = self._wait(asleep, due)
         now = time.monotonic()
-        self.takes_gossip = now >= self.gathering.until
         gossip = []
         for source in ready:
             control, handler = self._handlers.get(source, (False, None))
@@ -239,11 +238,17 @@ class Loop:
         self._watch_time(now if due is None else min(now, due), now)
 
     def _wait(self, now: float, due: float | None) -> list[Any]:
-        """Sleeps until a source is ready or the next deadline; what is ready. While gossip gathers, that is not looked at."""
+        """Sleeps until a source is ready or the next deadline; what is ready. While gossip gathers, that is not looked at.
+
+        Where the gathering is over there is no sleep: the look that was promised (`looks_again`) comes before the next one.
+        """
         until = self.gathering.until
         if now >= until:
-            return self._poller.poll(None if due is None else max(0.0, due - now))
-        return self._poller.poll(max(0.0, (until if due is None else min(due, until)) - now), control_only=True)
+            self.takes_gossip = True
+            return self._poller.poll(0.0 if self.looks_again else None if due is None else max(0.0, due - now))
+        ready = self._poller.poll(max(0.0, (until if due is None else min(due, until)) - now), control_only=True)
+        self.takes_gossip = time.monotonic() >= until
+        return list(dict.fromkeys([*ready, *self._poller.poll(0.0)])) if self.takes_gossip else ready
 
     def _next_due(self, now: float) -> float | None:
         """When the next turn is due if nothing comes; not before now."""
