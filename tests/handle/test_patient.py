@@ -12,8 +12,8 @@ from zmqgossip.core.gossip_messages import Messages
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.wire import Codec, cluster_hash, encode_messages
 from zmqgossip.handle import feed as feed_module, patient as patient_module
-from zmqgossip.handle.losses import WHY, Losses, merged
 from zmqgossip.handle.patient import PatientFeed
+from zmqgossip.runtime.losses import WHY, Losses, merged
 
 CODEC = Codec(cluster_hash("test"))
 

@@ -23,10 +23,10 @@ from zmqgossip.core.topics import matches, parse_pattern
 from zmqgossip.core.types import Endpoint, PeerId, Whom
 from zmqgossip.handle.callbacks import Callbacks, OnMessage, OnRequest
 from zmqgossip.handle.feed import Feed
-from zmqgossip.handle.losses import Losses
 from zmqgossip.handle.message import Message, Request, messages_of, request_of
 from zmqgossip.handle.patient import PatientFeed
 from zmqgossip.runtime.body import Told
+from zmqgossip.runtime.losses import Losses
 from zmqgossip.runtime.node import PeerNode
 
 T = TypeVar("T")

@@ -1,12 +1,13 @@
 """What a node tells, on its way from the loop's thread to whoever takes it, one item after the other.
 
 This is the face for programs that want all that happens in one order, as the command line does. It is bounded: a user who stops
-taking must not fill the memory; what is dropped then is counted.
+taking must not fill the memory; what is dropped then is counted, and messages are named.
 """
 
 from __future__ import annotations
 
 import queue
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from zmqgossip.core.outbox import Answered, Flushed, Question, Segment
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import decode_messages
 from zmqgossip.runtime.body import Told
+from zmqgossip.runtime.losses import Losses
 
 
 class Sink(Protocol):
@@ -32,6 +34,8 @@ class Sink(Protocol):
         """The loop has ended by a bug."""
 
 
+TOLD_EVERY_S = 1.0
+"""Between two tellings of what was lost: who takes too little must not be given a line for each."""
 QUEUE_MAX = 100_000
 """Items that wait for the user; ten times as many where the loss of an event would leave a wrong picture."""
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
@@ -75,6 +79,8 @@ class Outlet:
         self._queue: queue.SimpleQueue[tuple[float, Event | Segment, Endpoint | None] | BaseException | None] = queue.SimpleQueue()
         self._bytes_put = 0  # written by the loop's thread only
         self._bytes_taken = 0  # by the user's only: their difference waits
+        self._losses = Losses()
+        self._told_at = 0.0  # of losses, for the last time
         self.dropped_count = 0
         self.refused_count = 0
 
@@ -83,13 +89,19 @@ class Outlet:
             return
         if self._is_full(item):
             self.dropped_count += 1
+            if isinstance(item, Segment) and item.brought is not None:
+                self._losses.add([item])
             return
         if isinstance(item, Segment):
             self._bytes_put += len(item.frame)
         self._queue.put((at, item, where))
 
     def turn_over(self) -> None:
-        """Whoever takes was awake at once."""
+        """Whoever takes was awake at once. What was lost because it takes too little is told once a second, in its turn."""
+        if self._losses and time.monotonic() - self._told_at >= TOLD_EVERY_S:
+            self._told_at = time.monotonic()
+            for lost in self._losses.drain():
+                self._queue.put((time.time(), lost, None))
 
     def _is_full(self, item: Event | Segment) -> bool:
         waiting = self._queue.qsize()

@@ -25,6 +25,9 @@ class Losses:
             numbers = (header.first, header.first + header.message_count - 1)
             self._ranges.setdefault((header.origin, header.epoch), []).append(numbers)
 
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
     def drain(self) -> list[MessagesLost]:
         """One event for each row of numbers without a hole."""
         if not self._ranges:
