@@ -129,7 +129,11 @@ def bench(
     sizes = kind.sizes if size is None else (size,)
     with _terminable(), _progress() as step:
         task = Task(peers or kind.peers, sizes, 1 if kind.alone else rounds or ROUNDS, chosen, step, seconds)
-        figures = _measured(measure, task)
+        try:
+            figures = _measured(measure, task)
+        except KeyboardInterrupt:
+            typer.echo(f"zmqgossip: {measure} was cut short; what it had measured by then is not kept", err=True)
+            raise
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     document = {"ts": at, "kind": measure.value, **figures, "machine": machine()}
     if plot is not None:
