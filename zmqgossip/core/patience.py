@@ -28,7 +28,7 @@ AGAIN_S = 1.0
 STUCK = 3
 """Times `slow_after_s`: who has a mark and is not done with it so long after has neither found its own slow neighbours nor jumped."""
 STUCK_HOP = 0.1
-"""So much less for each hop that a mark has gone: who is nearest to the trouble shall find it, and nobody before."""
+"""So many times `slow_after_s` less for each hop that a mark has gone: who is nearest to the trouble shall find it, and nobody before."""
 STUCK_AGAIN_S = 60.0
 """So long who was stuck is not waited for again."""
 MEMORY = 4
