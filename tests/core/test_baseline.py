@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.core.harness import (
     CODEC,
@@ -400,7 +400,7 @@ def test_peers_that_start_together_all_get_a_baseline_and_every_message_after_it
 
 
 @given(st.integers(0, 10_000))
-@steady
+@settings(steady, max_examples=30)
 def test_what_a_newcomer_publishes_when_it_is_ready_is_everywhere_and_it_hears_all_from_then_on(luck: int) -> None:
     mesh = Mesh(luck)
     seed = mesh.seed(1, knobs=LAN)
