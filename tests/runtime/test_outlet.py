@@ -48,3 +48,18 @@ def test_messages_that_were_dropped_are_named_in_their_turn_and_not_for_each_seg
     monkeypatch.setattr(outlet_module, "TOLD_EVERY_S", 0.0)
     outlet.turn_over()
     assert [(item.what.first, item.what.last) for item in taken(outlet) if isinstance(item.what, MessagesLost)] == [(41, 80)]
+
+
+def test_telling_of_losses_fills_no_memory_where_nobody_takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet_module, "QUEUE_MAX", 2)
+    monkeypatch.setattr(outlet_module, "TOLD_EVERY_S", 0.0)
+    outlet = Outlet()
+    for number in range(1, 101):
+        outlet.put(1.0, segment(number), None)
+        outlet.turn_over()
+    items = taken(outlet)
+    assert len(items) == 20
+    outlet.turn_over()
+    items += taken(outlet)
+    lost = [item.what for item in items if isinstance(item.what, MessagesLost)]
+    assert sum(one.last - one.first + 1 for one in lost) == 98 * 10 and lost[-1].last == 1000, "and none is left out"

@@ -22,8 +22,12 @@ class Losses:
     def add(self, segments: Iterable[Segment]) -> None:
         for segment in segments:
             header = segment.header
-            numbers = (header.first, header.first + header.message_count - 1)
-            self._ranges.setdefault((header.origin, header.epoch), []).append(numbers)
+            first, last = header.first, header.first + header.message_count - 1
+            ranges = self._ranges.setdefault((header.origin, header.epoch), [])
+            if ranges and ranges[-1][1] + 1 == first:  # as a rule: what is long not told takes no more memory for it
+                ranges[-1] = (ranges[-1][0], last)
+            else:
+                ranges.append((first, last))
 
     def __bool__(self) -> bool:
         return bool(self._ranges)

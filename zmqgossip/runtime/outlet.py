@@ -98,7 +98,8 @@ class Outlet:
 
     def turn_over(self) -> None:
         """Whoever takes was awake at once. What was lost because it takes too little is told once a second, in its turn."""
-        if self._losses and time.monotonic() - self._told_at >= TOLD_EVERY_S:
+        is_due = self._losses and time.monotonic() - self._told_at >= TOLD_EVERY_S
+        if is_due and self._queue.qsize() < 10 * QUEUE_MAX:  # nor may telling fill the memory, where nobody takes anything
             self._told_at = time.monotonic()
             for lost in self._losses.drain():
                 self._queue.put((time.time(), lost, None))
