@@ -274,11 +274,17 @@ def test_a_notice_segment_takes_a_number_but_no_message(contiguous: int) -> None
 # -- the end of a life ----------------------------------------------------------------------------------------------------
 
 
-def test_what_a_neighbour_has_of_an_earlier_life_is_pulled_before_that_ends() -> None:
+def begun_anew_behind() -> tuple[PeerBench, Far]:
+    """An origin has begun a new life while two segments of the one before are at a neighbour only."""
     bench, (far,) = begun(2)
     far.gossip(segment(ORIGIN, 1))
     says(far, entry(ORIGIN, 3))
     far.gossip(segment(peer(77, epoch=EPOCH + 1), 1))
+    return bench, far
+
+
+def test_what_a_neighbour_has_of_an_earlier_life_is_pulled_before_that_ends() -> None:
+    bench, far = begun_anew_behind()
     bench.wait(4.0)
     gives(far, ORIGIN, [2, 3])
     bench.wait(1.0)
@@ -287,10 +293,7 @@ def test_what_a_neighbour_has_of_an_earlier_life_is_pulled_before_that_ends() ->
 
 
 def test_what_a_neighbour_has_of_an_earlier_life_and_does_not_give_is_lost_by_name() -> None:
-    bench, (far,) = begun(2)
-    far.gossip(segment(ORIGIN, 1))
-    says(far, entry(ORIGIN, 3))
-    far.gossip(segment(peer(77, epoch=EPOCH + 1), 1))
+    bench, _ = begun_anew_behind()
     bench.wait(8.0)
     [lost] = bench.events(MessagesLost)
     assert (lost.epoch, lost.first, lost.last) == (EPOCH, 2, 2) and "begun anew" in lost.why

@@ -94,7 +94,8 @@ class Baseline:
         fresh = [link for link in links if link.key not in self._silent]
         if not fresh:
             self._perhaps_first(me, now)
-        waiting = fresh or sorted(links, key=lambda link: list(self._silent).index(link.key))
+        by_key = {link.key: link for link in links}
+        waiting = fresh or [by_key[key] for key in self._silent if key in by_key]
         if waiting and not self.complete:
             self._ask(waiting[0], now)
 
