@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.handle.network import CLUSTER, SOON_S, Network
-from zmqgossip import CannotBind, ConfigError, InvalidTopic, Peer, PeerDead, PortInUse, Seed
+from zmqgossip import CannotBind, ConfigError, InvalidTimeout, InvalidTopic, Peer, PeerDead, PortInUse, Seed
 
 pytestmark = pytest.mark.sockets
 SEEDS = ["127.0.0.1:6001"]
@@ -122,6 +122,31 @@ def test_topics_and_payloads_of_the_wrong_kind_are_refused(network: Network) -> 
     for name in ("\ud800", "x" * 10_000):
         with pytest.raises(InvalidTopic):
             first.publish(name, b"")
+
+
+@pytest.mark.parametrize("seconds", [-1, -0.001, float("nan"), float("-inf")])
+def test_a_negative_time_to_wait_is_refused_before_anything_is_done(network: Network, seconds: float) -> None:
+    first = network.peers[0]
+    feed = first.subscribe("x")
+    waits: list[Callable[[], object]] = [
+        lambda: first.publish("x", b"", timeout=seconds),
+        lambda: first.publish_many("x", [b""], timeout=seconds),
+        lambda: first.flush(seconds),
+        lambda: first.ready(seconds),
+        lambda: feed.get(seconds),
+    ]
+    for wait in waits:
+        with pytest.raises(InvalidTimeout, match="choose 0 or more"):
+            wait()
+
+
+def test_an_endless_time_to_wait_is_as_good_as_none(network: Network) -> None:
+    first, second = network.peers[:2]
+    feed = second.subscribe("endless")
+    first.ready(float("inf"))
+    assert first.flush(float("inf"))
+    first.publish("endless", b"1", timeout=float("inf"))
+    assert feed.get(float("inf")).payload == b"1"
 
 
 def test_patterns_and_kinds_that_nothing_fits_are_refused(network: Network) -> None:

@@ -154,6 +154,8 @@ def _check(measure: Measure, kind: Kind, peers: int | None, rounds: int | None, 
         raise Misuse(f"--peers {peers} is too few for {measure}; give at least {kind.peers_min}")
     if kind.alone and rounds not in (None, 1):
         raise Misuse(f"{measure} is measured once, for minutes; leave --rounds out")
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise Misuse(f"--plot {plot}: what is drawn is SVG; name a file that ends in .svg")
     if plot is not None and not (plot.parent.is_dir() and os.access(plot.parent, os.W_OK)):
         raise Misuse(f"--plot: nothing can be written to {plot.parent}; name a file in a directory of yours")
 

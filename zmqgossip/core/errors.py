@@ -6,6 +6,8 @@ the engine that a remote's bytes are refused, and it never leaves `core`.
 
 from __future__ import annotations
 
+import math
+
 
 class ZmqGossipError(Exception):
     """The root of all errors that this package raises on purpose.
@@ -147,15 +149,16 @@ class RequestFailed(ZmqGossipError):
 
 
 class InvalidTimeout(ZmqGossipError, ValueError):
-    """A time to wait that is not above 0, or longer than askers are waited for.
+    """A time to wait that is negative or no number; of direct messages also 0, and what is longer than askers are waited for.
 
     Attributes:
         timeout_s: as it was given.
-        timeout_max_s: the longest that is accepted.
+        timeout_max_s: the longest that is accepted; infinite where there is none.
     """
 
     def __init__(self, timeout_s: float, timeout_max_s: float) -> None:
-        super().__init__(f"a timeout of {timeout_s:g} s is not possible; choose one above 0 and up to {timeout_max_s:g} s")
+        choice = "0 or more" if timeout_max_s == math.inf else f"one above 0 and up to {timeout_max_s:g} s"
+        super().__init__(f"a timeout of {timeout_s:g} s is not possible; choose {choice}")
         self.timeout_s = timeout_s
         self.timeout_max_s = timeout_max_s
 

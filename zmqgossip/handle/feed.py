@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from zmqgossip.core.errors import NodeClosed, Timeout
 from zmqgossip.handle.awaiting import wake
 from zmqgossip.handle.process import Process
+from zmqgossip.runtime.arguments import until_of
 
 T = TypeVar("T")
 ITEMS_MAX = 100_000
@@ -126,11 +127,12 @@ class Feed(Generic[T]):
         Raises:
             Timeout: none has come.
             NodeClosed: none will come any more, or this is a forked child.
+            TypeError, InvalidTimeout: the timeout is no number, or negative, or NaN.
         """
         self._process.check()
         for item in self._rest:
             return item
-        until = None if timeout is None else time.monotonic() + timeout
+        until = until_of(timeout)
         for item in chain.from_iterable(self._batches(until)):
             return item
         if self._is_closed and not self._waiting:

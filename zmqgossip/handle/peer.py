@@ -29,7 +29,7 @@ from zmqgossip.handle.message import AnyPeer, Message, whom
 from zmqgossip.handle.process import Process
 from zmqgossip.handle.publishing import Publishing
 from zmqgossip.handle.tidings import Tidings
-from zmqgossip.runtime.arguments import bytes_of, seconds_of, text_of
+from zmqgossip.runtime.arguments import bytes_of, limit_of, seconds_of, text_of
 from zmqgossip.runtime.body import Body
 from zmqgossip.runtime.node import PeerNode, Place
 from zmqgossip.runtime.words import words
@@ -218,18 +218,21 @@ class Peer(Publishing):
             Timeout: no such neighbour was found in time.
             ConfigError: every seed that answers belongs to another cluster.
             NodeClosed: the peer was closed, or not started.
+            TypeError, InvalidTimeout: the timeout is no number, or negative, or NaN.
         """
         self._running()
+        limit = limit_of(timeout)
         try:
-            self._tidings.ready.result(timeout)
+            self._tidings.ready.result(limit)
         except TimeoutError as error:
             raise self._not_ready(timeout) from error
 
     async def aready(self, timeout: float | None = None) -> None:
         """`ready` for tasks."""
         self._running()
+        limit = limit_of(timeout)
         try:
-            await asyncio.wait_for(settled(self._tidings.ready), timeout)
+            await asyncio.wait_for(settled(self._tidings.ready), limit)
         except TimeoutError as error:
             raise self._not_ready(timeout) from error
 

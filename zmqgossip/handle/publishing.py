@@ -10,9 +10,9 @@ from functools import partial
 from zmqgossip.core.errors import ZmqGossipError
 from zmqgossip.handle.awaiting import settled, wake
 from zmqgossip.handle.tidings import Tidings
-from zmqgossip.runtime.arguments import bytes_of, seconds_of
+from zmqgossip.runtime.arguments import bytes_of, until_of, wait_of
 from zmqgossip.runtime.node import PeerNode
-from zmqgossip.runtime.outgoing import Attempt, Outgoing, Pouring, no_room, until_of
+from zmqgossip.runtime.outgoing import Attempt, Outgoing, Pouring, no_room
 
 FLUSH_TIMEOUT_S = 5.0
 
@@ -45,10 +45,11 @@ class Publishing:
             Timeout: there was no room in time.
             NodeClosed: the peer was closed, or not started, or this is a forked child.
             TypeError: the topic is no str, the payload no bytes, or the timeout no number.
+            InvalidTimeout: the timeout is negative, or NaN.
         """
         outgoing = self._outgoing
         if timeout is not None:
-            seconds_of(timeout)
+            wait_of(timeout)
         if outgoing is None or not outgoing.put(topic, payload):
             self._queue().publish(topic, payload, timeout)
 
@@ -84,14 +85,15 @@ class Publishing:
         Raises:
             NodeClosed: the peer was closed, or not started, or this is a forked child.
             TypeError: the timeout is no number.
+            InvalidTimeout: it is negative, or NaN.
         """
-        return self._tidings.flush(self._running(), seconds_of(timeout)).result()
+        return self._tidings.flush(self._running(), wait_of(timeout)).result()
 
     async def apublish(self, topic: str, payload: bytes, timeout: float | None = None) -> None:
         """`publish` for tasks: others have their turn while it waits for room."""
         outgoing = self._queue()
         if timeout is not None:
-            seconds_of(timeout)
+            wait_of(timeout)
         if not outgoing.put(topic, payload):
             await _room(outgoing, partial(outgoing.put, topic, bytes_of(payload)), until_of(timeout), timeout)
 
@@ -109,7 +111,7 @@ class Publishing:
 
     async def aflush(self, timeout: float = FLUSH_TIMEOUT_S) -> bool:
         """`flush` for tasks."""
-        return await settled(self._tidings.flush(self._running(), seconds_of(timeout)))
+        return await settled(self._tidings.flush(self._running(), wait_of(timeout)))
 
     def _queue(self) -> Outgoing:
         """The node's queue. Raises NodeClosed."""

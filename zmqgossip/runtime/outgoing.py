@@ -19,7 +19,7 @@ from itertools import repeat, starmap
 
 from zmqgossip.core.errors import NodeClosed, Timeout, WouldBlock
 from zmqgossip.core.topics import check_message
-from zmqgossip.runtime.arguments import bytes_of, seconds_of, text_of
+from zmqgossip.runtime.arguments import bytes_of, text_of, until_of
 
 Published = tuple[str, bytes, float]
 """Topic, payload, and Unix time of the publishing."""
@@ -247,11 +247,6 @@ class Pouring:
             if not put(topic, payload):
                 yield partial(put, topic, bytes_of(payload))
             self.count += 1
-
-
-def until_of(timeout: float | None) -> float | None:
-    """When a time-out that begins now ends, by the monotonic clock."""
-    return None if timeout is None else time.monotonic() + seconds_of(timeout)
 
 
 def no_room(timeout: float | None) -> Timeout:
