@@ -14,6 +14,8 @@ from zmqgossip.bench.publishing import Schedule
 from zmqgossip.bench.redundancy import Round
 from zmqgossip.bench.rounds import in_turn
 from zmqgossip.bench.task import Task
+from zmqgossip.cli.bench import ROUNDS
+from zmqgossip.core.config import DEFAULT
 
 MS = 1_000_000
 
@@ -39,8 +41,8 @@ def test_who_cannot_slow_its_publisher_gets_a_window_and_a_flood_never_a_larger_
     assert networks.pace("nats", 64) == {"window": 1000, "look_s": 0.001}
 
 
-def test_zmqgossip_is_watched_idle_for_longer_than_its_slowest_timer() -> None:
-    assert footprint.times_of("zmqgossip").idle_s > 13
+def test_zmqgossip_is_watched_idle_for_some_turns_of_its_slowest_timer_over_all_rounds() -> None:
+    assert ROUNDS * footprint.times_of("zmqgossip").idle_s > 3 * DEFAULT.liveness_interval_s
     assert footprint.times_of("raw") == footprint.times_of("flood")
     assert footprint.times_of("zenoh").idle_s > 2.5
 
