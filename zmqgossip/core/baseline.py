@@ -230,6 +230,8 @@ class Baseline:
         self._given_at[link.key] = now
         self._node.counters.add("baseline.given")
         positions = self._gossip.streams.positions()[-PARTS_MAX * PART_MAX :]
-        parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)]
+        parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)] or [
+            []
+        ]  # nobody has said anything yet
         for place, part in enumerate(parts):
             self._node.answer(route, BaselinePart(place, len(parts), part), exchange)

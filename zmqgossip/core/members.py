@@ -3,12 +3,17 @@
 News is a record with a state. Records of one id are ordered by (epoch, revision), and only their owner makes a newer one: so a
 newer record always wins, an older one never does, and at equal order only the moves of `_MOVES` are made. The dead and the left
 stay as tombstones for a while, because old news of their lives is still under way.
+
+A table is *full*, and then has everybody, or *partial*: it has those that are followed (the neighbours) and at most so many others,
+*candidates*, one of which goes when another comes. Of candidates nobody is told, and they leave no tombstone. Which of both a table
+is, is decided in `census`; who is followed, in `membership`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
+from random import Random
 
 from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
 from zmqgossip.core.outbox import Outbox
@@ -64,17 +69,22 @@ class Members:
 
     Attributes:
         buried_count: how often somebody became DEAD or LEFT; who waits for members looks again when it has changed.
+        evicted_count: candidates that had to go for others.
     """
 
     __slots__ = (
+        "_candidates_max",
+        "_followed",
         "_living",
         "_living_max",
         "_outbox",
         "_own",
+        "_rng",
         "_tombstone_s",
         "_tombstones",
         "_tombstones_max",
         "buried_count",
+        "evicted_count",
         "ready_count",
         "refused_count",
     )
@@ -87,14 +97,24 @@ class Members:
         self._living_max = living_max
         self._tombstones_max = tombstones_max
         self._tombstone_s = tombstone_s
+        self._followed: dict[PeerId, bool] = {}  # whether there is a link; without one it is somebody under suspicion
+        self._candidates_max = 0
+        self._rng: Random | None = None
+        self.evicted_count = 0
         self.buried_count = 0
         self.ready_count = 0
         self.refused_count = 0  # newcomers for whom the table had no place
 
     def learn(self, record: PeerRecord, state: PeerState, wall: float) -> Change:
-        """`apply`, and the user is told what it changed."""
+        """`apply`, and the user is told what it changed; in a partial table, of those that are followed."""
         held = self._living.get(record.id)
+        is_told = not self.partial or record.id in self._followed
         change = self.apply(record, state, wall)
+        if self._followed.get(record.id) is False and state is not SUSPECT:
+            del self._followed[record.id]  # the suspicion is over, and so was the link
+            self._makes_room(b"")
+        if not is_told:
+            return change
         event = _EVENTS.get(change)
         if event is not None:
             self._outbox.event(event(record))
@@ -116,7 +136,7 @@ class Members:
             change = self._compare(held, record, state)
         if change is Change.NONE:
             return change
-        if state in (ALIVE, SUSPECT) and record.id not in self._living and len(self._living) >= self._living_max:
+        if state in (ALIVE, SUSPECT) and record.id not in self._living and not self._makes_room(record.id):
             self.refused_count += 1
             return Change.FULL
         keeps_since = held is not None and held.state == state
@@ -145,12 +165,13 @@ class Members:
         if member.state in (ALIVE, SUSPECT):
             self._living[member.record.id] = member
             self.ready_count += member.record.ready
-        else:
-            self.buried_count += 1
+            return
+        self.buried_count += 1
+        if not self.partial or member.record.id in self._followed:
             self._tombstones[member.record.id] = member
 
     def forget(self, peer: PeerId) -> None:
-        """Takes an entry out without a tombstone."""
+        """Takes an entry out without a tombstone, and tells nobody."""
         held = self._living.pop(peer, None)
         if held is not None:
             self.ready_count -= held.record.ready
@@ -159,9 +180,76 @@ class Members:
     def _expire(self, wall: float) -> None:
         while self._tombstones:
             oldest = next(iter(self._tombstones.values()))
-            if len(self._tombstones) <= self._tombstones_max and wall - oldest.since <= self._tombstone_s:
+            if len(self._tombstones) <= self.tombstones_max and wall - oldest.since <= self._tombstone_s:
                 break
             del self._tombstones[oldest.record.id]
+
+    # -- a part of all ----------------------------------------------------------------------------------------------------
+
+    @property
+    def partial(self) -> bool:
+        """Whether it has only those that are followed and some candidates."""
+        return self._rng is not None
+
+    def narrow(self, candidates_max: int, rng: Random, wall: float) -> None:
+        """From now on it is partial. Whoever is too many goes, as `rng` has it."""
+        self._candidates_max, self._rng = candidates_max, rng
+        candidates = self._candidates()
+        for peer in rng.sample(candidates, max(0, len(candidates) - candidates_max)):
+            self.forget(peer)
+        self._expire(wall)
+
+    def widen(self) -> None:
+        """From now on it is full. The user is told of all that were candidates."""
+        self._rng = None
+        for peer in self._candidates():
+            self._introduce(peer)
+
+    def _introduce(self, peer: PeerId) -> None:
+        """Tells the user of somebody who is known already."""
+        record = self._living[peer].record
+        self._outbox.event(PeerJoined(record))
+        if record.ready:
+            self._outbox.event(PeerReady(record))
+
+    def follow(self, peer: PeerId) -> None:
+        """A neighbour: it never has to go, and the user is told of it. To be called once it stands in the table."""
+        if self.partial and peer in self._living and peer not in self._followed:
+            self._introduce(peer)
+        self._followed[peer] = True
+
+    def unfollow(self, peer: PeerId) -> None:
+        """A neighbour no more: a candidate, unless it is under suspicion, the end of which is still told."""
+        held = self._living.get(peer)
+        if held is not None and held.state is SUSPECT:
+            self._followed[peer] = False
+        else:
+            self._followed.pop(peer, None)
+        self._makes_room(b"")
+
+    def _candidates(self) -> list[PeerId]:
+        return [peer for peer in self._living if peer not in self._followed]
+
+    def _makes_room(self, newcomer: PeerId) -> bool:
+        """Whether there is a place for one more; in a partial table there always is, and perhaps a candidate goes for it."""
+        if self._rng is None:
+            return len(self._living) < self._living_max
+        spare = self.candidates_count + (bool(newcomer) and newcomer not in self._followed) - self._candidates_max
+        if spare > 0:
+            for peer in self._rng.sample(self._candidates(), spare):
+                self.evicted_count += 1
+                self.forget(peer)
+        return True
+
+    @property
+    def candidates_count(self) -> int:
+        """The living without a link."""
+        return len(self._living) - sum(peer in self._living for peer in self._followed)
+
+    @property
+    def tombstones_max(self) -> int:
+        """How many it may hold now: of a partial table as many as of candidates."""
+        return min(self._tombstones_max, self._candidates_max) if self.partial else self._tombstones_max
 
     def get(self, peer: PeerId) -> Member | None:
         return self._living.get(peer) or self._tombstones.get(peer)

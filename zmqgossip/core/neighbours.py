@@ -67,6 +67,7 @@ class Neighbours:
     def on_disconnected(self, link: Link, now: float) -> None:
         dropped = link.connected and link.state is LinkState.UP and not link.leaving
         if not self._overlay.on_disconnected(link, now):
+            self._membership.not_there(link)
             self._overlay.fill(self._membership.me, now)
             self._membership.link_ended(link, now)
         elif dropped:
@@ -140,6 +141,7 @@ class Neighbours:
         link = self._view.by_nonce(body.link)
         if link is not None:
             link.synced = True
+            self._membership.synced(link, now)
             self._membership.baseline.on_synced(self._membership.me, link, now)
             self._gossip.walks.compare(link, body.settled, now)
 
@@ -258,6 +260,7 @@ class Neighbours:
             case overlay.REOPEN:
                 self._overlay.reopen(link)
             case overlay.LINK_DUE:
+                self._membership.not_there(link)
                 self._membership.lose(link, "did not come up in time", now)
             case baseline.SYNC_DUE:
                 self._membership.baseline.due(me, link, now)
