@@ -214,7 +214,7 @@ class Baseline:
     def say_synced(self, link: Link) -> None:
         """A neighbour is told that this peer has its baseline: it may ask for it, and waits for this peer from now on."""
         if self.complete and link.theirs:
-            self._node.ask(link.key, Synced(link.theirs, self._gossip.streams.root))
+            self._node.ask(link.key, Synced(link.theirs, *self._gossip.walks.roots))
 
     # -- giving -----------------------------------------------------------------------------------------------------------
 

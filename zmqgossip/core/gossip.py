@@ -64,7 +64,7 @@ class Gossip:
         self.repair = Repair(node, view, self.streams, self.trees, self._may_live)
         self.lives = Lives(me.id, node, self.streams, self.repair)
         self.patience = Patience(node, view, self.streams, self.marks, self.repair)
-        self.walks = Walks(node, self.streams)
+        self.walks = Walks(node, self.streams, members)
         self.streams.dropped = self._forget
 
     def living(self) -> Sequence[PeerRecord]:

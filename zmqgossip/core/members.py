@@ -7,6 +7,9 @@ stay as tombstones for a while, because old news of their lives is still under w
 A table is *full*, and then has everybody, or *partial*: it has those that are followed (the neighbours) and at most so many others,
 *candidates*, one of which goes when another comes. Of candidates nobody is told, and they leave no tombstone. Which of both a table
 is, is decided in `census`; who is followed, in `membership`.
+
+One number stands for all that live, the node itself among them, and one for each of 256 buckets of them: full tables that are alike
+have them alike. SUSPECT counts as alive there: a suspicion is an opinion. Each is kept up to date, never computed anew.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from enum import Enum
 from random import Random
 
 from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
+from zmqgossip.core.gossip_messages import BUCKETS
 from zmqgossip.core.outbox import Outbox
 from zmqgossip.core.types import Member, PeerId, PeerRecord, PeerState
+from zmqgossip.core.wire import bucket_of, record_hash
 
 ALIVE, SUSPECT, DEAD, LEFT = PeerState.ALIVE, PeerState.SUSPECT, PeerState.DEAD, PeerState.LEFT
 
@@ -70,23 +75,28 @@ class Members:
     Attributes:
         buried_count: how often somebody became DEAD or LEFT; who waits for members looks again when it has changed.
         evicted_count: candidates that had to go for others.
+        root: stands for all that live; `folds` for those of each bucket.
     """
 
     __slots__ = (
+        "_buckets",
         "_candidates_max",
         "_followed",
         "_living",
         "_living_max",
         "_outbox",
         "_own",
+        "_own_hash",
         "_rng",
         "_tombstone_s",
         "_tombstones",
         "_tombstones_max",
         "buried_count",
         "evicted_count",
+        "folds",
         "ready_count",
         "refused_count",
+        "root",
     )
 
     def __init__(self, own: PeerId, living_max: int, tombstones_max: int, tombstone_s: float, outbox: Outbox) -> None:
@@ -100,6 +110,10 @@ class Members:
         self._followed: dict[PeerId, bool] = {}  # whether there is a link; without one it is somebody under suspicion
         self._candidates_max = 0
         self._rng: Random | None = None
+        self._buckets: dict[int, dict[PeerId, None]] = {}  # of the living and the tombstones
+        self._own_hash = 0
+        self.root = 0
+        self.folds = [0] * BUCKETS
         self.evicted_count = 0
         self.buried_count = 0
         self.ready_count = 0
@@ -161,28 +175,51 @@ class Members:
         return Change.UPDATED if newer else Change.NONE
 
     def _store(self, member: Member) -> None:
-        self.forget(member.record.id)
+        peer = member.record.id
+        self.forget(peer)
         if member.state in (ALIVE, SUSPECT):
-            self._living[member.record.id] = member
+            self._living[peer] = member
             self.ready_count += member.record.ready
-            return
-        self.buried_count += 1
-        if not self.partial or member.record.id in self._followed:
-            self._tombstones[member.record.id] = member
+            self._fold(peer, record_hash(member.record))
+        else:
+            self.buried_count += 1
+            if self.partial and peer not in self._followed:
+                return
+            self._tombstones[peer] = member
+        self._buckets.setdefault(bucket_of(peer), {})[peer] = None
 
     def forget(self, peer: PeerId) -> None:
         """Takes an entry out without a tombstone, and tells nobody."""
         held = self._living.pop(peer, None)
         if held is not None:
             self.ready_count -= held.record.ready
-        self._tombstones.pop(peer, None)
+            self._fold(peer, record_hash(held.record))
+        if held is not None or self._tombstones.pop(peer, None) is not None:
+            self._buckets[bucket_of(peer)].pop(peer, None)
 
     def _expire(self, wall: float) -> None:
         while self._tombstones:
             oldest = next(iter(self._tombstones.values()))
             if len(self._tombstones) <= self.tombstones_max and wall - oldest.since <= self._tombstone_s:
                 break
-            del self._tombstones[oldest.record.id]
+            self.forget(oldest.record.id)
+
+    # -- what stands for all ----------------------------------------------------------------------------------------------
+
+    def become(self, me: PeerRecord) -> None:
+        """The node's own record: it is in no table, and stands in the numbers as in those of others."""
+        self._fold(me.id, self._own_hash)
+        self._own_hash = record_hash(me)
+        self._fold(me.id, self._own_hash)
+
+    def _fold(self, peer: PeerId, hashed: int) -> None:
+        self.folds[bucket_of(peer)] ^= hashed
+        self.root ^= hashed
+
+    def in_bucket(self, bucket: int) -> list[Member]:
+        """The living and the tombstones of a bucket, the one that changed last at the end."""
+        found = (self.get(peer) for peer in self._buckets.get(bucket, ()))
+        return [member for member in found if member is not None]
 
     # -- a part of all ----------------------------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class Membership:
         presence: Presence,
     ) -> None:
         self.me = me
+        members.become(me)
         self.announced = False
         self._refuted_at: float | None = None
         self._challenged_at = -CHALLENGE_GAP_S
@@ -86,9 +87,13 @@ class Membership:
         if self.me.ready or not self.baseline.complete or self._overlay.stopped:
             return
         if any(not link.leaving for link in self._view.up()):
-            self.me = replace(self.me, ready=True)
+            self._become(replace(self.me, ready=True))
             self._node.outbox.event(Ready(self._view.up_count))
             self._announce(now)
+
+    def _become(self, me: PeerRecord) -> None:
+        self.me = me
+        self._members.become(me)
 
     def _announce(self, now: float) -> None:
         """Tells everybody who this peer is and how it stands."""
@@ -118,7 +123,7 @@ class Membership:
             self._node.counters.add("dropped.refuted_just_now")
             return
         self._refuted_at = now
-        self.me = replace(self.me, revision=revision + 1)
+        self._become(replace(self.me, revision=revision + 1))
         self._node.outbox.event(Refuted(revision + 1))
         self._node.counters.add("refuted")
         self._announce(now)
@@ -183,8 +188,56 @@ class Membership:
                 self.learn(record, state, now)
         self._count(now)
 
+    def on_table(self, members: Sequence[Member], now: float) -> None:
+        """What a neighbour has in its table otherwise than this peer. It is hearsay, and of a death a hint."""
+        if self._members.partial:
+            return
+        for member in members:
+            record, state = member.record, member.state
+            if self._node.is_in_future(record.epoch, now):
+                self._node.counters.add("dropped.epoch")
+            elif record.id == self.me.id:
+                if state is not PeerState.ALIVE:
+                    self.refute(record.epoch, record.revision, now)
+            elif state in (PeerState.DEAD, PeerState.LEFT):
+                self._hear_of_end(record, state, now)
+            else:
+                self._hear_of_living(record, now)
+
+    def _hear_of_end(self, record: PeerRecord, state: PeerState, now: float) -> None:
+        """Of those who are unknown here nothing is kept: a newcomer need not know who is gone."""
+        if self._members.get(record.id) is None:
+            return
+        link = self._view.by_peer(record.id)
+        if link is not None and link.state is LinkState.UP:
+            self._node.counters.add("dropped.hint_about_neighbour")
+        elif self._is_plausible(record):
+            self.learn(record, state, now)
+
+    def _hear_of_living(self, record: PeerRecord, now: float) -> None:
+        """Somebody who is unknown here, or whose owner has said something newer. That the neighbour suspects it is its opinion."""
+        held = self._members.get(record.id)
+        if held is None:
+            self.learn(record, PeerState.ALIVE, now)
+        elif self._moves_a_life(held.record, record):
+            self._node.counters.add("dropped.hint_about_unknown_life")
+        elif record.order > held.record.order:
+            self.speaks(record, now)
+        elif record.order == held.record.order and held.state is PeerState.DEAD:
+            self._challenge(record, held.record, now)
+        elif record.order == held.record.order and record.ready and not held.record.ready:
+            self.learn(record, held.state, now)
+
+    def _moves_a_life(self, held: PeerRecord, said: PeerRecord) -> bool:
+        """Whether a record would give a life another address or too new a revision, or a linked neighbour another life."""
+        link = self._view.by_peer(said.id)
+        is_linked = link is not None and link.state is LinkState.UP
+        if held.epoch != said.epoch:
+            return is_linked
+        return moves(held, said) or said.revision > held.revision + REVISIONS_AHEAD_MAX
+
     def _challenge(self, listed: PeerRecord, record: PeerRecord, now: float) -> None:
-        """A seed holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry.
+        """Somebody holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry.
 
         It may live in another half of the network, where no gossip of this one gets; so it is dialled too.
         """
