@@ -94,7 +94,7 @@ class Neighbours:
             self._node.counters.add("hello.address")
             return
         link = self._overlay.on_hello(self._membership.me, body, route, exchange, now)
-        if before is not None and link is not before:
+        if before is not None and link is not None and link is not before:  # refused, the link that stands goes on
             self._membership.link_ended(before, now)
         if link is not None:
             self._liveness.heard(link, now)
