@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         LeaveReceived,
         Left,
         LoopLate,
+        MembersFull,
+        MembersPartial,
         MessagesLost,
         NeighbourCaughtUp,
         NeighbourDown,
@@ -73,10 +75,11 @@ _HOMES = {
     "core.config": "ProtocolConfig",
     "core.errors": "CannotBind ConfigError InvalidTimeout InvalidTopic NodeClosed PayloadTooLarge PeerBusy PeerGone PortInUse"
     " RequestFailed Timeout WouldBlock ZmqGossipError",
-    "core.events": "Connected DeadReportReceived Event FrameRefused LeaveReceived Left LoopLate MessagesLost NeighbourCaughtUp"
-    " NeighbourDown NeighbourReported NeighbourSlow NeighbourUp NoSeed PeerAlive PeerCleared PeerDead PeerHeld PeerJoined PeerLeft"
-    " PeerListed PeerNotListed PeerReady PeerRemoved PeerSuspected ProbeMissed ProbeReceived Ready Refuted RegistrationReceived"
-    " RegistrationRefused RemoteLimited ReplyReceived SeedAccepted SeedLost VerdictHeard VersionRefused WrongCluster",
+    "core.events": "Connected DeadReportReceived Event FrameRefused LeaveReceived Left LoopLate MembersFull MembersPartial"
+    " MessagesLost NeighbourCaughtUp NeighbourDown NeighbourReported NeighbourSlow NeighbourUp NoSeed PeerAlive PeerCleared PeerDead"
+    " PeerHeld PeerJoined PeerLeft PeerListed PeerNotListed PeerReady PeerRemoved PeerSuspected ProbeMissed ProbeReceived Ready"
+    " Refuted RegistrationReceived RegistrationRefused RemoteLimited ReplyReceived SeedAccepted SeedLost VerdictHeard VersionRefused"
+    " WrongCluster",
     "core.types": "Endpoint Member PeerRecord PeerState",
     "handle.feed": "Feed",
     "handle.message": "Message Origin Request",
@@ -100,6 +103,8 @@ __all__ = [
     "Left",
     "LoopLate",
     "Member",
+    "MembersFull",
+    "MembersPartial",
     "Message",
     "MessagesLost",
     "NeighbourCaughtUp",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from tests.core.harness import CODEC, WALL, Far, PeerBench, neighbour, peer, segment
+from tests.core.harness import CODEC, WALL, Far, PeerBench, config, neighbour, peer, segment
 from zmqgossip.core import outbox
 from zmqgossip.core.gossip_messages import Ask, Digest, Entry, FlushReport, Position, Pull, Pulled, Synced
 from zmqgossip.core.outbox import Flushed
@@ -110,9 +111,9 @@ def position(origin: PeerRecord, contiguous: int) -> Position:
     return Position(origin.id, origin.epoch, contiguous, contiguous)
 
 
-def begun(*neighbours: int) -> tuple[PeerBench, list[Far]]:
+def begun(*neighbours: int, **knobs: Any) -> tuple[PeerBench, list[Far]]:
     """A peer with its baseline and neighbours of those numbers, quiet."""
-    bench = PeerBench()
+    bench = PeerBench(knobs=config(**knobs))
     bench.attended = True
     bench.join()
     fars = [synced(bench, number) for number in neighbours]

@@ -136,7 +136,8 @@ def test_a_probe_names_time_port_and_link_and_every_one_is_another() -> None:
 def test_a_probe_is_answered_with_its_own_timestamp_and_both_ports() -> None:
     bench, far = linked()
     far.asks(Probe(123.5, 4321, far.link.mine, b"12345678"))
-    assert bench.replies(Reply) == [Reply(123.5, 4321, bench.engine.me.port, b"12345678")]
+    roots = bench.engine.gossip.walks.roots
+    assert bench.replies(Reply) == [Reply(123.5, 4321, bench.engine.me.port, b"12345678", *roots)]
     assert bench.events(ProbeReceived) == [ProbeReceived(far.record.endpoint, 123.5, 4321)]
 
 
@@ -546,3 +547,12 @@ def test_in_lan_a_hung_neighbour_is_reported_after_three_misses_and_a_crashed_on
     mesh.crash(peers[2])
     mesh.run(0.2)
     assert [event.evidence for event in peers[0].events if isinstance(event, NeighbourReported)][1:] == [Evidence.REFUSED]
+
+
+def test_a_neighbour_whose_hello_was_meant_for_somebody_else_is_probed_as_before() -> None:
+    bench, far = linked()
+    far.hello(target=peer(99).id)
+    assert bench.engine.view.by_peer(far.record.id) is far.link
+    bench.forget()
+    bench.wait(26.0)
+    assert len([key for key, _ in bench.sent(Probe) if key == far.key]) == 2

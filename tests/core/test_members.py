@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import xor
+from random import Random
+
 import pytest
 from hypothesis import given, strategies as st
 
 from tests.core.harness import EPOCH, peer, steady
 from zmqgossip.core import outbox
 from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
+from zmqgossip.core.gossip_messages import BUCKETS
 from zmqgossip.core.members import Change, Members
 from zmqgossip.core.outbox import Outbox
 from zmqgossip.core.types import PeerRecord, PeerState
+from zmqgossip.core.wire import record_hash
 
 ALIVE, SUSPECT, DEAD, LEFT = PeerState.ALIVE, PeerState.SUSPECT, PeerState.DEAD, PeerState.LEFT
 STATES = (ALIVE, SUSPECT, DEAD, LEFT)
@@ -262,6 +268,7 @@ NEWS = st.tuples(st.integers(1, 5), st.integers(0, 1), st.integers(0, 2), st.boo
 @given(st.lists(NEWS, max_size=60))
 def test_whatever_comes_the_table_stays_in_order(news: list[tuple[int, int, int, bool, PeerState, float]]) -> None:
     table = Table(living_max=3, tombstones_max=2, tombstone_s=100.0)
+    table.become(peer(1))
     wall = 0.0
     for number, life, revision, ready, state, seconds in news:
         wall += seconds
@@ -281,3 +288,54 @@ def test_whatever_comes_the_table_stays_in_order(news: list[tuple[int, int, int,
         assert table.ready_count == sum(member.record.ready for member in living)
         assert table.get(peer(1).id) is None
         assert len(gone) <= 2
+        assert_numbers_stand_for(table, [peer(1), *(member.record for member in living)])
+
+
+def assert_numbers_stand_for(table: Table, records: list[PeerRecord]) -> None:
+    """What is kept up to date is what is computed anew."""
+    folds = [0] * BUCKETS
+    for record in records:
+        folds[record.id[-1]] ^= record_hash(record)
+    assert table.folds == folds and table.root == reduce(xor, folds)
+    listed = [member.record.id for bucket in range(BUCKETS) for member in table.in_bucket(bucket)]
+    known = [member.record.id for member in (*table.living(), *table.tombstones())]
+    assert sorted(listed) == sorted(known)
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("learn"), st.integers(2, 40), st.sampled_from(STATES)),
+    st.tuples(st.sampled_from(("follow", "unfollow", "narrow", "widen", "become")), st.integers(2, 40), st.just(ALIVE)),
+)
+
+
+@steady
+@given(st.lists(STEPS, max_size=80))
+def test_a_table_that_is_full_now_and_partial_then_keeps_to_its_limits(steps: list[tuple[str, int, PeerState]]) -> None:
+    table, me, luck = Table(), peer(1), Random(1)
+    linked: dict[int, bool] = {}
+    table.become(me)
+    for what, number, state in steps:
+        match what:
+            case "learn":
+                table.learn(peer(number), state, 1.0)
+                if state in (DEAD, LEFT):
+                    linked.pop(number, None)
+                    table.unfollow(peer(number).id)
+            case "follow" if table.is_living(peer(number).id) and len(linked) < 4:
+                table.follow(peer(number).id)
+                linked[number] = True
+            case "unfollow":
+                table.unfollow(peer(number).id)
+                linked.pop(number, None)
+            case "narrow":
+                table.narrow(5, luck, 1.0)
+            case "widen":
+                table.widen()
+            case "become":
+                me = peer(1, revision=number)
+                table.become(me)
+        assert all(table.is_living(peer(number).id) for number in linked)
+        assert_numbers_stand_for(table, [me, *(member.record for member in table.living())])
+        if table.partial:
+            suspects = sum(member.state is SUSPECT for member in table.living())
+            assert table.candidates_count <= 5 + suspects and table.tombstones_count <= 5

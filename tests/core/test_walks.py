@@ -1,12 +1,17 @@
-"""Walks: two nodes whose settled streams differ find out which, and pull."""
+"""Walks: two nodes whose settled streams or members differ find out which."""
 
 from __future__ import annotations
 
-from tests.core.harness import CODEC, peer, segment
+from msgspec.structs import replace
+
+from tests.core.harness import CODEC, WALL, Far, PeerBench, members, peer, segment
 from tests.core.mesh import Mesh
 from tests.core.streaming import ORIGIN, begun, numbers, own, position, pulls
+from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT
 from zmqgossip.core import outbox
-from zmqgossip.core.gossip_messages import BUCKETS, Synced, Walk, Walked
+from zmqgossip.core.gossip_messages import BUCKETS, WALKED_MEMBERS_MAX, Synced, Walk, Walked
+from zmqgossip.core.messages import Probe, Reply
+from zmqgossip.core.types import Member, PeerRecord, PeerState
 from zmqgossip.core.wire import bucket_of
 
 BUCKET = bucket_of(ORIGIN.id)
@@ -92,3 +97,155 @@ def test_a_walk_of_an_unknown_link_is_refused() -> None:
     far.asks(Walk(b"nobodys!", []))
     assert bench.replies(Walked) == [] and len(bench.of(outbox.REPLY)) == 1
     assert numbers(bench, peer(9)) == [] and CODEC.cluster
+
+
+# -- of members -----------------------------------------------------------------------------------------------------------
+
+
+def table_root(bench: PeerBench) -> int:
+    return bench.engine.members.root
+
+
+def compares(far: Far, table: int) -> None:
+    """The neighbour says what stands for its table; its streams are as here."""
+    far.asks(Synced(far.link.mine, far.bench.engine.gossip.streams.root, table))
+
+
+def asked_of_table(bench: PeerBench) -> list[Walk]:
+    return [body for _, body in bench.sent(Walk) if body.table]
+
+
+def says_of_table(far: Far, *members: Member) -> None:
+    far.reply(Walked([], [], True, list(members)))
+
+
+def held(bench: PeerBench, record: PeerRecord) -> tuple[PeerRecord, PeerState] | None:
+    member = bench.engine.members.get(record.id)
+    return None if member is None else (member.record, member.state)
+
+
+def knows(bench: PeerBench, record: PeerRecord, *states: PeerState) -> None:
+    for state in states:
+        bench.call(lambda now, state=state: bench.engine.membership.learn(record, state, now))
+
+
+def test_tables_that_are_alike_and_those_that_cannot_be_compared_cost_nothing() -> None:
+    bench, (far,) = begun(2)
+    compares(far, table_root(bench))
+    compares(far, 0)
+    assert asked_of_table(bench) == []
+    compares(far, table_root(bench) ^ 1)
+    assert [body.buckets for body in asked_of_table(bench)] == [[]] and bench.sent(Walk)[0][1].table
+
+
+def test_numbers_that_led_nowhere_lead_to_a_walk_ever_more_rarely_and_others_at_once() -> None:
+    bench, (far,) = begun(2, liveness_interval_s=1000.0)
+    walks = []
+    for _ in range(400):
+        bench.forget()
+        compares(far, table_root(bench) ^ 1)
+        walks.append(len(asked_of_table(bench)))
+        bench.now += 0.5
+    assert 8 <= sum(walks) <= 11 and sum(walks[-100:]) <= 2
+    bench.forget()
+    compares(far, table_root(bench) ^ 2)
+    assert len(asked_of_table(bench)) == 1
+
+
+def test_buckets_that_differ_are_asked_for_as_many_at_once_as_an_answer_holds() -> None:
+    bench, (far,) = begun(2)
+    for number in range(100, 1100):
+        knows(bench, peer(number), ALIVE)
+    bench.forget()
+    far.reply(Walked([fold ^ 1 for fold in bench.engine.members.folds], [], True))
+    asked = [body.buckets for body in asked_of_table(bench)]
+    assert [number for buckets in asked for number in buckets] == list(range(BUCKETS)) and len(asked) == 4
+
+
+def test_the_answer_has_the_living_and_the_tombstones_of_a_bucket_and_no_more_than_a_frame_holds() -> None:
+    bench, (far,) = begun(2, members_full_max=5000)
+    for number in (9, 9 + 256, 10):
+        knows(bench, peer(number), ALIVE)
+    knows(bench, peer(9), LEFT)
+    bench.forget()
+    far.asks(Walk(far.link.mine, [9], True))
+    far.asks(Walk(far.link.mine, [], True))
+    entries, hashes = bench.replies(Walked)
+    assert [(entry.record, entry.state) for entry in entries.members] == [(peer(9), LEFT), (peer(9 + 256), ALIVE)]
+    assert hashes.hashes == bench.engine.members.folds and hashes.table
+    for number in range(1000, 3000):
+        long = replace(peer(number), host="fd00:1111:2222:3333:4444:5555:6666:7777", epoch=2**40, revision=2**32 - 1)
+        knows(bench, long, ALIVE)
+    bench.forget()
+    far.asks(Walk(far.link.mine, list(range(BUCKETS)), True))
+    assert [len(answer.members) for answer in bench.replies(Walked)] == [WALKED_MEMBERS_MAX]
+
+
+def test_of_the_living_what_is_unknown_or_newer_is_believed() -> None:
+    bench, (far,) = begun(2)
+    knows(bench, peer(5), ALIVE)
+    knows(bench, peer(6), ALIVE, SUSPECT)
+    says_of_table(
+        far,
+        *members([peer(4, ready=True), peer(5, revision=1), peer(6, ready=True), replace(peer(5, revision=2), port=9)]),
+        Member(peer(7), SUSPECT, WALL),
+    )
+    assert held(bench, peer(4)) == (peer(4, ready=True), ALIVE)
+    assert held(bench, peer(5)) == (peer(5, revision=1), ALIVE), "no life has another address"
+    assert held(bench, peer(6)) == (peer(6, ready=True), SUSPECT), "a suspicion is one's own"
+    assert held(bench, peer(7)) == (peer(7), ALIVE)
+
+
+def test_a_newer_record_revives_and_an_equal_one_has_the_owner_told() -> None:
+    bench, (far,) = begun(2)
+    knows(bench, peer(5), ALIVE, DEAD)
+    knows(bench, peer(6), ALIVE, DEAD)
+    knows(bench, peer(7), ALIVE, LEFT)
+    bench.forget()
+    says_of_table(far, *members([peer(5, revision=1), peer(6), peer(7)]))
+    assert held(bench, peer(5)) == (peer(5, revision=1), ALIVE)
+    assert held(bench, peer(6)) == (peer(6), DEAD) and held(bench, peer(7)) == (peer(7), LEFT)
+    assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(6), SUSPECT)]
+    for _ in range(10):
+        says_of_table(far, *members([peer(6)]))
+    assert len(bench.notices) == 1
+
+
+def test_the_end_of_a_life_that_is_known_here_is_believed_and_that_of_a_neighbour_is_not() -> None:
+    bench, (far, near) = begun(2, 3)
+    for number in (5, 6, 7):
+        knows(bench, peer(number), ALIVE)
+    gone = [Member(record, DEAD, WALL) for record in (near.record, peer(5), peer(7, revision=2000), peer(8))]
+    says_of_table(far, *gone, Member(peer(6), LEFT, WALL))
+    assert held(bench, near.record) is not None and bench.engine.members.is_living(near.record.id)
+    assert held(bench, peer(5)) == (peer(5), DEAD) and held(bench, peer(6)) == (peer(6), LEFT)
+    assert held(bench, peer(7)) == (peer(7), ALIVE) and held(bench, peer(8)) is None
+    says_of_table(far, Member(peer(6), DEAD, WALL), Member(peer(5), LEFT, WALL))
+    assert held(bench, peer(6)) == (peer(6), LEFT), "it said so itself"
+    assert held(bench, peer(5)) == (peer(5), LEFT)
+
+
+def test_who_stands_dead_in_a_neighbours_table_answers_with_a_newer_record() -> None:
+    bench, (far,) = begun(2)
+    says_of_table(far, Member(bench.engine.me, DEAD, WALL))
+    assert bench.engine.me.revision == 1 and [notice.state for notice in bench.notices] == [ALIVE]
+
+
+def test_a_partial_peer_says_nothing_of_its_table_and_believes_nothing() -> None:
+    bench, (far,) = begun(2, members_full_max=10, candidates_max=8)
+    bench.told(bench.asked_seeds[0], *(peer(number) for number in range(101, 121)))
+    bench.forget()
+    assert bench.engine.gossip.walks.roots[1] == 0
+    compares(far, 5)
+    assert asked_of_table(bench) == []
+    says_of_table(far, *members([peer(50)]))
+    assert held(bench, peer(50)) is None
+
+
+def test_probes_and_their_replies_carry_what_stands_for_the_table() -> None:
+    bench, (far,) = begun(2)
+    bench.wait(13.0)
+    assert {probe.table for _, probe in bench.sent(Probe)} == {table_root(bench)}
+    bench.forget()
+    far.asks(Probe(1.0, 1, far.link.mine, b"12345678", 0, table_root(bench) ^ 1))
+    assert [answer.table for answer in bench.replies(Reply)] == [table_root(bench)] and len(asked_of_table(bench)) == 1

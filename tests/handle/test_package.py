@@ -12,11 +12,11 @@ import zmqgossip
 
 NAMES = """
 CannotBind ConfigError Connected DeadReportReceived Endpoint Event Feed FrameRefused InvalidTimeout InvalidTopic LeaveReceived Left
-LoopLate Member Message MessagesLost NeighbourCaughtUp NeighbourDown NeighbourReported NeighbourSlow NeighbourUp NoSeed NodeClosed
-Origin PayloadTooLarge Peer PeerAlive PeerBusy PeerCleared PeerDead PeerGone PeerHeld PeerJoined PeerLeft PeerListed PeerNotListed
-PeerReady PeerRecord PeerRemoved PeerState PeerSuspected PortInUse ProbeMissed ProbeReceived ProtocolConfig Ready Refuted
-RegistrationReceived RegistrationRefused RemoteLimited ReplyReceived Request RequestFailed Seed SeedAccepted SeedLost Timeout
-VerdictHeard VersionRefused WouldBlock WrongCluster ZmqGossipError
+LoopLate Member MembersFull MembersPartial Message MessagesLost NeighbourCaughtUp NeighbourDown NeighbourReported NeighbourSlow
+NeighbourUp NoSeed NodeClosed Origin PayloadTooLarge Peer PeerAlive PeerBusy PeerCleared PeerDead PeerGone PeerHeld PeerJoined PeerLeft
+PeerListed PeerNotListed PeerReady PeerRecord PeerRemoved PeerState PeerSuspected PortInUse ProbeMissed ProbeReceived ProtocolConfig
+Ready Refuted RegistrationReceived RegistrationRefused RemoteLimited ReplyReceived Request RequestFailed Seed SeedAccepted SeedLost
+Timeout VerdictHeard VersionRefused WouldBlock WrongCluster ZmqGossipError
 """
 USER = """
 import asyncio

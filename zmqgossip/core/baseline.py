@@ -214,7 +214,7 @@ class Baseline:
     def say_synced(self, link: Link) -> None:
         """A neighbour is told that this peer has its baseline: it may ask for it, and waits for this peer from now on."""
         if self.complete and link.theirs:
-            self._node.ask(link.key, Synced(link.theirs, self._gossip.streams.root))
+            self._node.ask(link.key, Synced(link.theirs, *self._gossip.walks.roots))
 
     # -- giving -----------------------------------------------------------------------------------------------------------
 
@@ -230,6 +230,8 @@ class Baseline:
         self._given_at[link.key] = now
         self._node.counters.add("baseline.given")
         positions = self._gossip.streams.positions()[-PARTS_MAX * PART_MAX :]
-        parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)]
+        parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)] or [
+            []
+        ]  # nobody has said anything yet
         for place, part in enumerate(parts):
             self._node.answer(route, BaselinePart(place, len(parts), part), exchange)

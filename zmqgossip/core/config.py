@@ -95,6 +95,10 @@ class ProtocolConfig:
     slow_after_s: float = _knob(5.0, 0.1, 600, "nobody waits longer than this for one neighbour, or for one application, that is slow")
     message_bytes_max: int = _knob(65_536, 1, 65_536, "payload of one message: it fits a segment")
     segment_bytes_max: int = _knob(65_536, 1024, 65_536, "messages that share a segment: copies decide the cost beyond")
+    members_full_max: int = _knob(
+        2000, 1, 10_000_000, "a cluster larger than this is known in part: each join or death told to all costs each a segment"
+    )
+    candidates_max: int = _knob(64, 8, 100_000, "others that a peer keeps beside its neighbours then: one sample of a seed")
     members_max: int = _knob(100_000, 10, 10_000_000, "entries of a table of members, the living and the dead")
     tombstones_max: int = _knob(10_000, 1, 10_000_000, "dead and left entries kept, so that old news does not revive them")
     tombstone_s: float = _knob(86_400.0, 1.0, 10_000_000, "how long a dead or left entry is kept")

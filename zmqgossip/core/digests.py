@@ -169,6 +169,7 @@ class Digests:
         return packed([stream for stream in streams if stream is not None])
 
     def __len__(self) -> int:
+        """Streams that are open: something of them is still to be said."""
         return len(self._open)
 
 

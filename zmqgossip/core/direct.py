@@ -102,6 +102,10 @@ class Direct:
         self._leaving = False
         self.refusal: Answer | None = NO_TAKER
 
+    def sizes(self) -> dict[str, int]:
+        """Questions of one's own and of others that wait for their end, and connections made for them."""
+        return {"questions_open": len(self._asked), "requests_open": len(self._requests), "errands": len(self._errands)}
+
     # -- asking -----------------------------------------------------------------------------------------------------------
 
     def ask(self, me: PeerRecord, token: int, whom: Whom, payload: bytes, wants_answer: bool, timeout_s: float, now: float) -> None:

@@ -53,6 +53,22 @@ class PeerLeft(Event, frozen=True):
     peer: PeerRecord
 
 
+class MembersPartial(Event, frozen=True):
+    """The cluster has grown beyond `members_full_max`: from now on this peer knows, and tells of, its neighbours only.
+
+    Attributes:
+        total: peers of the whole cluster, this one among them.
+    """
+
+    total: int
+
+
+class MembersFull(Event, frozen=True):
+    """The cluster is small enough again: whoever joins, leaves or dies is told. The rest of its members become known after this."""
+
+    total: int
+
+
 # -- this peer ------------------------------------------------------------------------------------------------------------
 
 

@@ -64,7 +64,7 @@ class Gossip:
         self.repair = Repair(node, view, self.streams, self.trees, self._may_live)
         self.lives = Lives(me.id, node, self.streams, self.repair)
         self.patience = Patience(node, view, self.streams, self.marks, self.repair)
-        self.walks = Walks(node, self.streams)
+        self.walks = Walks(node, self.streams, members)
         self.streams.dropped = self._forget
 
     def living(self) -> Sequence[PeerRecord]:
@@ -87,6 +87,11 @@ class Gossip:
     def number(self) -> int:
         """Of the last segment published."""
         return self.publisher.number
+
+    def sizes(self) -> dict[str, int]:
+        """How much is remembered of gossip, and how much waits."""
+        waiting = {"waiting_bytes": self.publisher.waiting_bytes, "flushes_open": self.publisher.flushes_open}
+        return self.streams.sizes() | waiting | {"digests_open": len(self.digests), "pulls_wanted": len(self.repair)}
 
     def has_all(self, record: PeerRecord, last: int) -> bool:
         """Whether all that a peer published up to that segment is here; before the baseline nobody knows what is missing."""
@@ -111,7 +116,14 @@ class Gossip:
 
     def flush(self, me: PeerRecord, token: int, timeout_s: float, now: float) -> None:
         self.publisher.flush(token, timeout_s, now)
+        if self._members.partial:
+            self.give_up_flushes()
         self._go_on(me, now)
+
+    def give_up_flushes(self) -> None:
+        """Who everybody is, is not known here: nobody can say whether all have it."""
+        self._node.counters.add("flushes.members_unknown")
+        self.publisher.end_flushes()
 
     def leave(self, me: PeerRecord, now: float) -> None:
         """What waits for the window goes out without it: there is no later."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from zmqgossip.core.codes import Body, Code, Nonce, Text
-from zmqgossip.core.types import Count, Host, PeerId, PeerRecord, PeerState, Port, Timestamp
+from zmqgossip.core.types import Count, Host, Member, PeerId, PeerRecord, PeerState, Port, Timestamp
 
 ENTRIES_MAX = 512
 """Entries of one digest: with a mark each, 60 bytes, half of what a frame holds."""
@@ -18,6 +18,8 @@ MARKS_MAX = 64
 """Marks of one stream under way: eight are usual, and a flush adds one."""
 RANGES_MAX = 64
 BUCKETS = 256
+WALKED_MEMBERS_MAX = 512
+"""Members in one answer: with the longest addresses, 98 bytes each, three quarters of what a frame holds."""
 
 # -- in segments ----------------------------------------------------------------------------------------------------------
 
@@ -92,7 +94,7 @@ class NotYet(Body, frozen=True, array_like=True):
 
 
 class Synced(Body, frozen=True, array_like=True):
-    """The sender has its baseline: it may be asked for one, is waited for from now on, and gives the hash of its settled streams.
+    """The sender has its baseline: it may be asked for one, is waited for from now on, and gives the hashes that a probe has.
 
     `link` is the receiver's nonce.
     """
@@ -100,6 +102,7 @@ class Synced(Body, frozen=True, array_like=True):
     code = Code.SYNCED
     link: Nonce
     settled: Count
+    table: Count = 0
 
 
 # -- who has heard what ---------------------------------------------------------------------------------------------------
@@ -183,16 +186,25 @@ class Pulled(Body, frozen=True, array_like=True):
 
 
 class Walk(Body, frozen=True, array_like=True):
-    """Two nodes' settled streams differ: asks for the hashes of all buckets, or for the streams of some. `link` is the receiver's nonce."""
+    """Two nodes' settled streams differ, or their `table` of members: asks for the hashes of all buckets, or for what is in some.
+
+    `link` is the receiver's nonce.
+    """
 
     code = Code.WALK
     link: Nonce
     buckets: Annotated[list[Annotated[int, Meta(ge=0, lt=BUCKETS)]], Meta(max_length=BUCKETS)]
+    table: bool = False
 
 
 class Walked(Body, frozen=True, array_like=True):
-    """The answer: a hash a bucket, or how far the streams of the buckets asked for are."""
+    """The answer: a hash a bucket, or how far the streams of the buckets asked for are.
+
+    Of the `table` of members it has those hashes, or the living and the tombstones of the buckets asked for.
+    """
 
     code = Code.WALKED
     hashes: Annotated[list[Count], Meta(max_length=BUCKETS)]
     streams: Annotated[list[Position], Meta(max_length=1024)]
+    table: bool = False
+    members: Annotated[list[Member], Meta(max_length=WALKED_MEMBERS_MAX)] = msgspec.field(default_factory=list)

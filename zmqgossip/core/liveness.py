@@ -53,8 +53,11 @@ class Liveness:
 
     # -- the base rule ----------------------------------------------------------------------------------------------------
 
-    def probe(self, me: PeerRecord, link: Link, settled: int, due: float, now: float) -> Evidence | None:
-        """Sends the 1122 that was due, and sets the next on the same beat. MISSES when an unconnected link had its last chance."""
+    def probe(self, me: PeerRecord, link: Link, roots: tuple[int, int], due: float, now: float) -> Evidence | None:
+        """Sends the 1122 that was due, and sets the next on the same beat. MISSES when an unconnected link had its last chance.
+
+        `roots` stand for this peer's settled streams and for its members.
+        """
         node, config = self._node, self._node.config
         following = due + config.liveness_interval_s
         node.timers.set((PROBE, link.key), following if following > now else now + config.liveness_interval_s)
@@ -63,7 +66,7 @@ class Liveness:
             return self._miss(link) if now - lost_at > config.reply_timeout_s else None
         link.probe = node.nonce()
         link.probe_at = now
-        node.ask(link.key, Probe(node.wall(now), me.port, link.theirs, link.probe, settled))
+        node.ask(link.key, Probe(node.wall(now), me.port, link.theirs, link.probe, *roots))
         node.timers.set((REPLY_DUE, link.key), now + config.reply_timeout_s)
         node.counters.add("probes.sent")
         return None

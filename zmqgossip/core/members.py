@@ -3,16 +3,26 @@
 News is a record with a state. Records of one id are ordered by (epoch, revision), and only their owner makes a newer one: so a
 newer record always wins, an older one never does, and at equal order only the moves of `_MOVES` are made. The dead and the left
 stay as tombstones for a while, because old news of their lives is still under way.
+
+A table is *full*, and then has everybody, or *partial*: it has those that are followed (the neighbours) and at most so many others,
+*candidates*, one of which goes when another comes. Of candidates nobody is told, and they leave no tombstone. Which of both a table
+is, is decided in `census`; who is followed, in `membership`.
+
+One number stands for all that live, the node itself among them, and one for each of 256 buckets of them: full tables that are alike
+have them alike. SUSPECT counts as alive there: a suspicion is an opinion. Each is kept up to date, never computed anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
+from random import Random
 
 from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
+from zmqgossip.core.gossip_messages import BUCKETS
 from zmqgossip.core.outbox import Outbox
 from zmqgossip.core.types import Member, PeerId, PeerRecord, PeerState
+from zmqgossip.core.wire import bucket_of, record_hash
 
 ALIVE, SUSPECT, DEAD, LEFT = PeerState.ALIVE, PeerState.SUSPECT, PeerState.DEAD, PeerState.LEFT
 
@@ -64,19 +74,29 @@ class Members:
 
     Attributes:
         buried_count: how often somebody became DEAD or LEFT; who waits for members looks again when it has changed.
+        evicted_count: candidates that had to go for others.
+        root: stands for all that live; `folds` for those of each bucket.
     """
 
     __slots__ = (
+        "_buckets",
+        "_candidates_max",
+        "_followed",
         "_living",
         "_living_max",
         "_outbox",
         "_own",
+        "_own_hash",
+        "_rng",
         "_tombstone_s",
         "_tombstones",
         "_tombstones_max",
         "buried_count",
+        "evicted_count",
+        "folds",
         "ready_count",
         "refused_count",
+        "root",
     )
 
     def __init__(self, own: PeerId, living_max: int, tombstones_max: int, tombstone_s: float, outbox: Outbox) -> None:
@@ -87,14 +107,28 @@ class Members:
         self._living_max = living_max
         self._tombstones_max = tombstones_max
         self._tombstone_s = tombstone_s
+        self._followed: dict[PeerId, bool] = {}  # whether there is a link; without one it is somebody under suspicion
+        self._candidates_max = 0
+        self._rng: Random | None = None
+        self._buckets: dict[int, dict[PeerId, None]] = {}  # of the living and the tombstones
+        self._own_hash = 0
+        self.root = 0
+        self.folds = [0] * BUCKETS
+        self.evicted_count = 0
         self.buried_count = 0
         self.ready_count = 0
         self.refused_count = 0  # newcomers for whom the table had no place
 
     def learn(self, record: PeerRecord, state: PeerState, wall: float) -> Change:
-        """`apply`, and the user is told what it changed."""
+        """`apply`, and the user is told what it changed; in a partial table, of those that are followed."""
         held = self._living.get(record.id)
+        is_told = not self.partial or record.id in self._followed
         change = self.apply(record, state, wall)
+        if self._followed.get(record.id) is False and state is not SUSPECT:
+            del self._followed[record.id]  # the suspicion is over, and so was the link
+            self._makes_room(b"")
+        if not is_told:
+            return change
         event = _EVENTS.get(change)
         if event is not None:
             self._outbox.event(event(record))
@@ -116,7 +150,7 @@ class Members:
             change = self._compare(held, record, state)
         if change is Change.NONE:
             return change
-        if state in (ALIVE, SUSPECT) and record.id not in self._living and len(self._living) >= self._living_max:
+        if state in (ALIVE, SUSPECT) and record.id not in self._living and not self._makes_room(record.id):
             self.refused_count += 1
             return Change.FULL
         keeps_since = held is not None and held.state == state
@@ -141,27 +175,118 @@ class Members:
         return Change.UPDATED if newer else Change.NONE
 
     def _store(self, member: Member) -> None:
-        self.forget(member.record.id)
+        peer = member.record.id
+        self.forget(peer)
         if member.state in (ALIVE, SUSPECT):
-            self._living[member.record.id] = member
+            self._living[peer] = member
             self.ready_count += member.record.ready
+            self._fold(peer, record_hash(member.record))
         else:
             self.buried_count += 1
-            self._tombstones[member.record.id] = member
+            if self.partial and peer not in self._followed:
+                return
+            self._tombstones[peer] = member
+        self._buckets.setdefault(bucket_of(peer), {})[peer] = None
 
     def forget(self, peer: PeerId) -> None:
-        """Takes an entry out without a tombstone."""
+        """Takes an entry out without a tombstone, and tells nobody."""
         held = self._living.pop(peer, None)
         if held is not None:
             self.ready_count -= held.record.ready
-        self._tombstones.pop(peer, None)
+            self._fold(peer, record_hash(held.record))
+        if held is not None or self._tombstones.pop(peer, None) is not None:
+            self._buckets[bucket_of(peer)].pop(peer, None)
 
     def _expire(self, wall: float) -> None:
         while self._tombstones:
             oldest = next(iter(self._tombstones.values()))
-            if len(self._tombstones) <= self._tombstones_max and wall - oldest.since <= self._tombstone_s:
+            if len(self._tombstones) <= self.tombstones_max and wall - oldest.since <= self._tombstone_s:
                 break
-            del self._tombstones[oldest.record.id]
+            self.forget(oldest.record.id)
+
+    # -- what stands for all ----------------------------------------------------------------------------------------------
+
+    def become(self, me: PeerRecord) -> None:
+        """The node's own record: it is in no table, and stands in the numbers as in those of others."""
+        self._fold(me.id, self._own_hash)
+        self._own_hash = record_hash(me)
+        self._fold(me.id, self._own_hash)
+
+    def _fold(self, peer: PeerId, hashed: int) -> None:
+        self.folds[bucket_of(peer)] ^= hashed
+        self.root ^= hashed
+
+    def in_bucket(self, bucket: int) -> list[Member]:
+        """The living and the tombstones of a bucket, the one that changed last at the end."""
+        found = (self.get(peer) for peer in self._buckets.get(bucket, ()))
+        return [member for member in found if member is not None]
+
+    # -- a part of all ----------------------------------------------------------------------------------------------------
+
+    @property
+    def partial(self) -> bool:
+        """Whether it has only those that are followed and some candidates."""
+        return self._rng is not None
+
+    def narrow(self, candidates_max: int, rng: Random, wall: float) -> None:
+        """From now on it is partial. Whoever is too many goes, as `rng` has it."""
+        self._candidates_max, self._rng = candidates_max, rng
+        candidates = self._candidates()
+        for peer in rng.sample(candidates, max(0, len(candidates) - candidates_max)):
+            self.forget(peer)
+        self._expire(wall)
+
+    def widen(self) -> None:
+        """From now on it is full. The user is told of all that were candidates."""
+        self._rng = None
+        for peer in self._candidates():
+            self._introduce(peer)
+
+    def _introduce(self, peer: PeerId) -> None:
+        """Tells the user of somebody who is known already."""
+        record = self._living[peer].record
+        self._outbox.event(PeerJoined(record))
+        if record.ready:
+            self._outbox.event(PeerReady(record))
+
+    def follow(self, peer: PeerId) -> None:
+        """A neighbour: it never has to go, and the user is told of it. To be called once it stands in the table."""
+        if self.partial and peer in self._living and peer not in self._followed:
+            self._introduce(peer)
+        self._followed[peer] = True
+
+    def unfollow(self, peer: PeerId) -> None:
+        """A neighbour no more: a candidate, unless it is under suspicion, the end of which is still told."""
+        held = self._living.get(peer)
+        if held is not None and held.state is SUSPECT:
+            self._followed[peer] = False
+        else:
+            self._followed.pop(peer, None)
+        self._makes_room(b"")
+
+    def _candidates(self) -> list[PeerId]:
+        return [peer for peer in self._living if peer not in self._followed]
+
+    def _makes_room(self, newcomer: PeerId) -> bool:
+        """Whether there is a place for one more; in a partial table there always is, and perhaps a candidate goes for it."""
+        if self._rng is None:
+            return len(self._living) < self._living_max
+        spare = self.candidates_count + (bool(newcomer) and newcomer not in self._followed) - self._candidates_max
+        if spare > 0:
+            for peer in self._rng.sample(self._candidates(), spare):
+                self.evicted_count += 1
+                self.forget(peer)
+        return True
+
+    @property
+    def candidates_count(self) -> int:
+        """The living without a link."""
+        return len(self._living) - sum(peer in self._living for peer in self._followed)
+
+    @property
+    def tombstones_max(self) -> int:
+        """How many it may hold now: of a partial table as many as of candidates."""
+        return min(self._tombstones_max, self._candidates_max) if self.partial else self._tombstones_max
 
     def get(self, peer: PeerId) -> Member | None:
         return self._living.get(peer) or self._tombstones.get(peer)

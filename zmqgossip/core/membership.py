@@ -2,6 +2,9 @@
 
 Of itself a peer tells the truth; of others it gives hints. So ALIVE and LEFT count only from their owner, a DEAD about one's own
 neighbour is checked by one's own probes, and a peer that hears of its own death answers with a newer record.
+
+Where the cluster is too large for everybody to know everybody (`census`), nothing of this is told to all: neighbours know each other
+by their links, seeds by presence, reports and leaves, and what is heard of anybody else is hearsay about somebody to dial.
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ from msgspec.structs import replace
 from zmqgossip.core.accusations import Accusations
 from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.codes import Evidence
-from zmqgossip.core.events import Ready, Refuted, VerdictHeard
+from zmqgossip.core.events import MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.liveness import Liveness
-from zmqgossip.core.members import Members
+from zmqgossip.core.members import Change, Members
 from zmqgossip.core.messages import LeaveHeard, Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.overlay import LEAVING_DUE, Overlay
@@ -53,12 +56,14 @@ class Membership:
         presence: Presence,
     ) -> None:
         self.me = me
+        members.become(me)
         self.announced = False
         self._refuted_at: float | None = None
         self._challenged_at = -CHALLENGE_GAP_S
         self._node = node
         self._view = view
         self._members = members
+        self._census = presence.census
         self._gossip = gossip
         self._liveness = liveness
         self._overlay = overlay
@@ -70,6 +75,7 @@ class Membership:
 
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
+        self._follow(link, now)
         self.baseline.say_synced(link)
         self.baseline.link_came_up(self.me, now)
         self.check_ready(now)
@@ -81,17 +87,33 @@ class Membership:
         if self.me.ready or not self.baseline.complete or self._overlay.stopped:
             return
         if any(not link.leaving for link in self._view.up()):
-            self.me = replace(self.me, ready=True)
+            self._become(replace(self.me, ready=True))
             self._node.outbox.event(Ready(self._view.up_count))
             self._announce(now)
+
+    def _become(self, me: PeerRecord) -> None:
+        self.me = me
+        self._members.become(me)
 
     def _announce(self, now: float) -> None:
         """Tells everybody who this peer is and how it stands."""
         if self._overlay.stopped:
             return
         self.announced = self._view.up_count > 0  # said to nobody, it must be said again when a link comes up
-        self._gossip.announce(self.me, self.me, PeerState.ALIVE, now)
+        self._tell(self.me, PeerState.ALIVE, now)
         self._presence.renew_all(self.me, self._view.up_count, now)
+
+    def say_left(self, now: float) -> None:
+        """Tells everybody that this peer goes, if they have heard of it."""
+        if self.announced:
+            self._tell(self.me, PeerState.LEFT, now)
+
+    def _tell(self, record: PeerRecord, state: PeerState, now: float) -> None:
+        """Tells everybody what is held of a peer, unless they are too many."""
+        if self._members.partial:
+            self._node.counters.add("notices.spared")
+        else:
+            self._gossip.announce(self.me, record, state, now)
 
     def refute(self, epoch: int, revision: int, now: float) -> None:
         """Somebody holds this peer dead: it answers with a newer record, unless the verdict was about an older one."""
@@ -101,7 +123,7 @@ class Membership:
             self._node.counters.add("dropped.refuted_just_now")
             return
         self._refuted_at = now
-        self.me = replace(self.me, revision=revision + 1)
+        self._become(replace(self.me, revision=revision + 1))
         self._node.outbox.event(Refuted(revision + 1))
         self._node.counters.add("refuted")
         self._announce(now)
@@ -109,7 +131,42 @@ class Membership:
     # -- what this peer knows of others -----------------------------------------------------------------------------------
 
     def learn(self, record: PeerRecord, state: PeerState, now: float) -> None:
-        self._members.learn(record, state, self._node.wall(now))
+        change = self._members.learn(record, state, self._node.wall(now))
+        if change is Change.JOINED:
+            self._count(now)
+
+    def _count(self, now: float) -> None:
+        """The cluster may have become too large for this peer to know everybody, or small enough."""
+        if not self._census.look(now):
+            return
+        count = self._census.count(now)
+        if self._members.partial:
+            self._gossip.give_up_flushes()
+            self._node.outbox.event(MembersPartial(count))
+        else:
+            self._node.outbox.event(MembersFull(count))
+            self._presence.read_all()
+
+    def _follow(self, link: Link, now: float) -> None:
+        """A link has come up: whatever was said before of that life, it lives."""
+        held = self._members.get(link.peer.id)
+        if self._members.partial and held is not None and held.state is PeerState.DEAD and held.record.epoch == link.peer.epoch:
+            self._members.forget(link.peer.id)  # nobody tells it, as in a full table, and only this peer holds it dead
+        self.learn(link.peer, PeerState.ALIVE, now)
+        self._members.follow(link.peer.id)
+
+    def synced(self, link: Link, now: float) -> None:
+        """A neighbour has said that it knows where its hearing begins: with a link that is up, that is ready."""
+        held = self._members.get(link.peer.id)
+        if link.state is LinkState.UP and not link.leaving:
+            same_life = held is not None and held.record.epoch == link.peer.epoch
+            record = held.record if held is not None and same_life else link.peer
+            self.speaks(replace(record, ready=True), now)
+
+    def not_there(self, link: Link) -> None:
+        """Nobody met the one that was dialled at its address: it is no candidate any more, of whom there are others."""
+        if self._members.partial and not link.theirs:
+            self._members.forget(link.peer.id)
 
     def speaks(self, record: PeerRecord, now: float) -> None:
         """A peer has shown by a handshake that it lives."""
@@ -129,9 +186,58 @@ class Membership:
                 self._challenge(record, held.record, now)
             else:
                 self.learn(record, state, now)
+        self._count(now)
+
+    def on_table(self, members: Sequence[Member], now: float) -> None:
+        """What a neighbour has in its table otherwise than this peer. It is hearsay, and of a death a hint."""
+        if self._members.partial:
+            return
+        for member in members:
+            record, state = member.record, member.state
+            if self._node.is_in_future(record.epoch, now):
+                self._node.counters.add("dropped.epoch")
+            elif record.id == self.me.id:
+                if state is not PeerState.ALIVE:
+                    self.refute(record.epoch, record.revision, now)
+            elif state in (PeerState.DEAD, PeerState.LEFT):
+                self._hear_of_end(record, state, now)
+            else:
+                self._hear_of_living(record, now)
+
+    def _hear_of_end(self, record: PeerRecord, state: PeerState, now: float) -> None:
+        """Of those who are unknown here nothing is kept: a newcomer need not know who is gone."""
+        if self._members.get(record.id) is None:
+            return
+        link = self._view.by_peer(record.id)
+        if link is not None and link.state is LinkState.UP:
+            self._node.counters.add("dropped.hint_about_neighbour")
+        elif self._is_plausible(record):
+            self.learn(record, state, now)
+
+    def _hear_of_living(self, record: PeerRecord, now: float) -> None:
+        """Somebody who is unknown here, or whose owner has said something newer. That the neighbour suspects it is its opinion."""
+        held = self._members.get(record.id)
+        if held is None:
+            self.learn(record, PeerState.ALIVE, now)
+        elif self._moves_a_life(held.record, record):
+            self._node.counters.add("dropped.hint_about_unknown_life")
+        elif record.order > held.record.order:
+            self.speaks(record, now)
+        elif record.order == held.record.order and held.state is PeerState.DEAD:
+            self._challenge(record, held.record, now)
+        elif record.order == held.record.order and record.ready and not held.record.ready:
+            self.learn(record, held.state, now)
+
+    def _moves_a_life(self, held: PeerRecord, said: PeerRecord) -> bool:
+        """Whether a record would give a life another address or too new a revision, or a linked neighbour another life."""
+        link = self._view.by_peer(said.id)
+        is_linked = link is not None and link.state is LinkState.UP
+        if held.epoch != said.epoch:
+            return is_linked
+        return moves(held, said) or said.revision > held.revision + REVISIONS_AHEAD_MAX
 
     def _challenge(self, listed: PeerRecord, record: PeerRecord, now: float) -> None:
-        """A seed holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry.
+        """Somebody holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry.
 
         It may live in another half of the network, where no gossip of this one gets; so it is dialled too.
         """
@@ -141,7 +247,7 @@ class Membership:
             return
         self._challenged_at = now
         self._node.counters.add("challenges.sent")
-        self._gossip.announce(self.me, record, PeerState.SUSPECT, now)
+        self._tell(record, PeerState.SUSPECT, now)
 
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""
@@ -225,6 +331,7 @@ class Membership:
     def link_ended(self, link: Link, now: float) -> None:
         """What others kept of a link that was given up."""
         self._liveness.forget(link)
+        self._members.unfollow(link.peer.id)
         self._gossip.link_lost(self.me, link, now)
         self.baseline.link_lost(self.me, link, now)
         self.check_ready(now)
@@ -242,14 +349,14 @@ class Membership:
         if report is not None:
             self._presence.tell_all(report, now)
         if evidence is not Evidence.MISSES:
-            self._gossip.announce(self.me, link.peer, PeerState.DEAD, now)
+            self._tell(link.peer, PeerState.DEAD, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)
 
     def on_verdict(self, seed: Endpoint, body: Verdict, now: float) -> None:
         """A seed has decided on a report."""
         dead = self._accusations.on_verdict(body, now)
         if dead is not None:
-            self._gossip.announce(self.me, dead, PeerState.DEAD, now)
+            self._tell(dead, PeerState.DEAD, now)
         if body.state is not PeerState.SUSPECT:
             self._node.outbox.event(VerdictHeard(seed, body.target, body.state))
 
@@ -260,4 +367,4 @@ class Membership:
             return
         dead = self._accusations.due(key, now)
         if dead is not None:
-            self._gossip.announce(self.me, dead, PeerState.DEAD, now)
+            self._tell(dead, PeerState.DEAD, now)

@@ -233,7 +233,7 @@ class LinkUp(Body, frozen=True, array_like=True):
 class Probe(Body, frozen=True, array_like=True):
     """`<1122> <timestamp> <port>`; `link` is the receiver's nonce, `probe` comes back with the reply.
 
-    `settled` stands for all streams that are settled at the sender.
+    `settled` stands for all streams that are settled at the sender, `table` for all members that it knows; 0 says nothing.
     """
 
     code = Code.PROBE
@@ -242,6 +242,7 @@ class Probe(Body, frozen=True, array_like=True):
     link: Nonce
     probe: Nonce
     settled: Count = 0
+    table: Count = 0
 
 
 class Reply(Body, frozen=True, array_like=True):
@@ -253,6 +254,7 @@ class Reply(Body, frozen=True, array_like=True):
     own_port: Port
     probe: Nonce
     settled: Count = 0
+    table: Count = 0
 
 
 class Direct(Body, frozen=True, array_like=True):

@@ -67,6 +67,7 @@ class Neighbours:
     def on_disconnected(self, link: Link, now: float) -> None:
         dropped = link.connected and link.state is LinkState.UP and not link.leaving
         if not self._overlay.on_disconnected(link, now):
+            self._membership.not_there(link)
             self._overlay.fill(self._membership.me, now)
             self._membership.link_ended(link, now)
         elif dropped:
@@ -93,7 +94,7 @@ class Neighbours:
             self._node.counters.add("hello.address")
             return
         link = self._overlay.on_hello(self._membership.me, body, route, exchange, now)
-        if before is not None and link is not before:
+        if before is not None and link is not None and link is not before:  # refused, the link that stands goes on
             self._membership.link_ended(before, now)
         if link is not None:
             self._liveness.heard(link, now)
@@ -107,9 +108,9 @@ class Neighbours:
             self._node.counters.add("probes.unknown_link")
             return
         self._liveness.heard(link, now)
-        self._gossip.walks.compare(link, body.settled, now)
-        root = self._gossip.streams.root
-        self._node.answer(route, Reply(body.timestamp, body.port, self._membership.me.port, body.probe, root), exchange)
+        self._gossip.walks.compare(link, body.settled, body.table, now)
+        roots = self._gossip.walks.roots
+        self._node.answer(route, Reply(body.timestamp, body.port, self._membership.me.port, body.probe, *roots), exchange)
         seen = ProbeReceived(link.peer.endpoint, body.timestamp, body.port)
         self._telling.tell(link.key, str(link.peer), seen, now)  # a neighbour that probes at wire speed must not fill the disk
 
@@ -140,8 +141,9 @@ class Neighbours:
         link = self._view.by_nonce(body.link)
         if link is not None:
             link.synced = True
+            self._membership.synced(link, now)
             self._membership.baseline.on_synced(self._membership.me, link, now)
-            self._gossip.walks.compare(link, body.settled, now)
+            self._gossip.walks.compare(link, body.settled, body.table, now)
 
     def on_question(self, body: Pull | Ask | Walk, route: Route, exchange: int, now: float) -> None:
         """A neighbour wants to know how streams are here, or what it lacks of them."""
@@ -170,7 +172,7 @@ class Neighbours:
         match body:
             case Reply():
                 self._liveness.on_reply(link, body)
-                self._gossip.walks.compare(link, body.settled, now)
+                self._gossip.walks.compare(link, body.settled, body.table, now)
             case Welcome():
                 if self._overlay.on_welcome(self._membership.me, link, body, now):
                     self._membership.speaks(body.record, now)
@@ -188,6 +190,7 @@ class Neighbours:
             case Walked():
                 positions = self._gossip.walks.on_walked(link, body)
                 self._gossip.on_positions(link, positions, now)
+                self._membership.on_table(body.members, now)
             case BaselinePart():
                 self._membership.baseline.on_part(self._membership.me, link, body, exchange, now)
                 self._membership.check_ready(now)
@@ -248,7 +251,7 @@ class Neighbours:
         me = self._membership.me
         match name:
             case liveness.PROBE:
-                self._membership.judge(link, self._liveness.probe(me, link, self._gossip.streams.root, due, now), now)
+                self._membership.judge(link, self._liveness.probe(me, link, self._gossip.walks.roots, due, now), now)
             case liveness.REPLY_DUE:
                 self._membership.judge(link, self._liveness.reply_due(link), now)
             case liveness.KNOCK_DUE:
@@ -258,6 +261,7 @@ class Neighbours:
             case overlay.REOPEN:
                 self._overlay.reopen(link)
             case overlay.LINK_DUE:
+                self._membership.not_there(link)
                 self._membership.lose(link, "did not come up in time", now)
             case baseline.SYNC_DUE:
                 self._membership.baseline.due(me, link, now)

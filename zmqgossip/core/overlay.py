@@ -260,6 +260,11 @@ class Overlay:
         if link.state is LinkState.UP:
             self._node.outbox.event(NeighbourDown(link.peer, why))
 
+    @property
+    def backing_off_count(self) -> int:
+        """Peers whose last link failed, and that are remembered for it."""
+        return len(self._failures)
+
     def _back_off(self, link: Link, now: float) -> None:
         config, peer = self._node.config, link.peer.id
         held_long = link.state is LinkState.UP and now - link.up_at > config.redial_max_s  # or it would be called a flap

@@ -25,6 +25,7 @@ from zmqgossip.core import (
     publisher,
     repair,
 )
+from zmqgossip.core.census import Census
 from zmqgossip.core.codes import Body, Status
 from zmqgossip.core.config import ProtocolConfig
 from zmqgossip.core.counters import Counters
@@ -53,7 +54,7 @@ from zmqgossip.core.neighbours import Neighbours
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Knock, Outbox, Route
 from zmqgossip.core.rates import Limit
-from zmqgossip.core.types import Endpoint, PeerRecord, PeerState, Whom
+from zmqgossip.core.types import Endpoint, PeerRecord, Whom
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.wire import LINK_TOPIC_BYTES, MAJOR, MINOR, TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
 
@@ -75,10 +76,11 @@ class PeerEngine:
         self.request_gate = Gate(self.node, _a_second_of(config.peer_requests_per_s, config.peer_bytes_per_s))  # and of answers
         self.view = View()
         self.members = Members(me.id, config.members_max, config.tombstones_max, config.tombstone_s, self.node.outbox)
+        self.census = Census(self.node, self.members)
         self.gossip = Gossip(me, self.node, self.view, self.members)
         self.liveness = liveness.Liveness(self.node, self.view)
         self.overlay = overlay.Overlay(self.node, self.view, self.members, self.gossip.trees)
-        self.presence = presence.Presence(self.node, seeds, self.members)
+        self.presence = presence.Presence(self.node, seeds, self.members, self.census)
         self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
         self.farewell = farewell.Farewell(self.node)
         self._leaving_keys: tuple[int, ...] = ()  # neighbours that were told
@@ -116,6 +118,21 @@ class PeerEngine:
     def ready_wanted(self, count: int) -> None:
         self.presence.ready_wanted = count
 
+    def sizes(self, now: float) -> dict[str, int]:
+        """How large everything is that grows; `members_count` is that of the whole cluster, as far as is known."""
+        return {
+            "members": self.members.living_count,
+            "members_count": self.census.count(now),
+            "candidates": self.members.candidates_count,
+            "tombstones": self.members.tombstones_count,
+            "neighbours": self.view.up_count,
+            "links": len(self.view),
+            "backing_off": self.overlay.backing_off_count,
+            **self.gossip.sizes(),
+            **self.direct.sizes(),
+            "timers": len(self.node.timers),
+        }
+
     # -- what the user wants ----------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
@@ -151,7 +168,10 @@ class PeerEngine:
         return any(self.farewell.has_heard(key) for key in self._leaving_keys)
 
     def flush(self, token: int, timeout_s: float, now: float) -> None:
-        """Asks whether everybody has what was published until now. One FLUSHED effect with `token` follows."""
+        """Asks whether everybody has what was published until now. One FLUSHED effect with `token` follows.
+
+        A peer that does not know everybody (`census.partial`) cannot tell, so there the answer is no, at once.
+        """
         self.gossip.flush(self.me, token, timeout_s, now)
 
     def on_room(self, has_room: bool, now: float) -> None:
@@ -176,8 +196,7 @@ class PeerEngine:
         self.overlay.stopped = True
         self.direct.leave(now)
         self.gossip.leave(self.me, now)
-        if self.membership.announced:
-            self.gossip.announce(self.me, self.me, PeerState.LEFT, now)
+        self.membership.say_left(now)
         keys = [link.key for link in self.view.links() if link.theirs and link.connected]
         for link in self.view.links():
             if link.key in keys:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from zmqgossip.core.census import Census
 from zmqgossip.core.codes import Body
 from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted, SeedLost, WrongCluster
 from zmqgossip.core.members import Members
@@ -70,6 +71,7 @@ class Contact:
     told_refused: NotListed | None = None
     open_answers: int = 0
     list_after: bytes = FIRST_ID
+    reads_all: bool = False  # the pages of its list are asked for one after the other, to the last
     queue: list[Body] = field(default_factory=list)
 
 
@@ -82,14 +84,16 @@ class Presence:
     """One peer's seeds.
 
     Attributes:
+        census: how many peers there are, as seeds say.
         ready_wanted: other peers that the user waits for; seeds are asked for their lists until so many are known to be ready.
     """
 
-    __slots__ = ("_by_key", "_contacts", "_leaving", "_members", "_node", "_told_no_seed", "ready_wanted")
+    __slots__ = ("_by_key", "_contacts", "_leaving", "_members", "_node", "_told_no_seed", "census", "ready_wanted")
 
-    def __init__(self, node: Node, seeds: Sequence[Endpoint], members: Members) -> None:
+    def __init__(self, node: Node, seeds: Sequence[Endpoint], members: Members, census: Census) -> None:
         self._node = node
         self._members = members
+        self.census = census
         self._contacts = [Contact(place, seed, node.nonce()) for place, seed in enumerate(seeds)]
         self._by_key: dict[int, Contact] = {}
         self._told_no_seed = False
@@ -134,6 +138,7 @@ class Presence:
         self._node.outbox.close(contact.key)
         del self._by_key[contact.key]
         contact.key, contact.connected, contact.standing, contact.open_answers = 0, False, Standing.IDLE, 0
+        contact.reads_all = False
 
     def on_connected(self, me: PeerRecord, key: int, now: float) -> None:
         contact = self._by_key[key]
@@ -219,6 +224,8 @@ class Presence:
             return ()
         contact.answered, contact.failures, contact.told_lost, self._told_no_seed = True, 0, False, False
         contact.open_answers -= 1
+        if isinstance(body, (Registered, Present, Listed)):
+            self.census.heard(contact.place, body.total, now)
         heard: Sequence[Member] = ()
         match body:
             case Registered():
@@ -229,6 +236,9 @@ class Presence:
                 heard = body.sample
             case Listed():
                 contact.list_after = body.members[-1].record.id if body.more and body.members else FIRST_ID
+                contact.reads_all &= contact.list_after != FIRST_ID
+                if contact.reads_all:
+                    self._ask_page(contact)
                 heard = body.members
             case NotListed():
                 self._node.timers.cancel((SEED_DUE, key))
@@ -308,11 +318,22 @@ class Presence:
     def ask_lists(self, isolated: bool, now: float) -> None:
         """Asks for a page of each list while this peer has no link, or waits for others to be ready."""
         self._node.timers.set((ASK, 0), now + self._node.config.refill_interval_s * (0.75 + self._node.rng.random() / 2))
-        if not isolated and self._members.ready_count >= self.ready_wanted:
+        if not isolated and (self._members.ready_count >= self.ready_wanted or self.census.partial):
             return
         for contact in self._contacts:
             if contact.connected and contact.chosen:
-                self._ask(contact, List(contact.list_after, self._node.config.page_max))
+                self._ask_page(contact)
+
+    def _ask_page(self, contact: Contact) -> None:
+        self._ask(contact, List(contact.list_after, self._node.config.page_max))
+
+    def read_all(self) -> None:
+        """Asks one seed for the whole of its list: what others list, neighbours will tell."""
+        contacts = [contact for contact in self._contacts if contact.connected and contact.chosen]
+        if contacts:
+            contact = self._node.rng.choice(contacts)
+            contact.reads_all, contact.list_after = True, FIRST_ID
+            self._ask_page(contact)
 
     def postpone(self, now: float) -> None:
         """This node was away: seeds get the whole time-out again."""

@@ -218,6 +218,11 @@ class Publisher:
         self._flushes.append(_Flush(token, now + timeout_s, self._taken))
         self._arm(now)
 
+    @property
+    def flushes_open(self) -> int:
+        """Flushes that have not ended."""
+        return len(self._flushes)
+
     def _arm(self, now: float) -> None:
         if self._flushes:
             due = min(min(flush.again_at, flush.until) if flush.again_at > now else flush.until for flush in self._flushes)

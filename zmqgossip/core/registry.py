@@ -16,6 +16,8 @@ from zmqgossip.core.node import Node
 from zmqgossip.core.types import FIRST_ID, REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState
 
 LEASE = "lease"
+TICK_S = 1e-6
+"""Between two tombstones at least, also where many leases end at once or the clock was set back: their times tell them apart."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +30,8 @@ class Entry:
     since: float
     lease_until: float
     ticket: bytes
+    told_until: float  # it has been told who was taken off until then, Unix seconds
+    told_before: float  # and until then twice
 
     def as_member(self) -> Member:
         return Member(self.record, self.state, self.since)
@@ -36,7 +40,7 @@ class Entry:
 class Registry:
     """The list of one seed."""
 
-    __slots__ = ("_by_endpoint", "_by_key", "_entries", "_gone", "_ids", "_node")
+    __slots__ = ("_by_endpoint", "_by_key", "_entries", "_gone", "_gone_at", "_ids", "_node")
 
     def __init__(self, node: Node) -> None:
         config = node.config
@@ -45,6 +49,7 @@ class Registry:
         self._ids: list[PeerId] = []  # sorted: pages and random picks
         self._by_key: dict[int, Entry] = {}
         self._by_endpoint: dict[Endpoint, PeerId] = {}
+        self._gone_at = 0.0  # Unix seconds; of the last tombstone
         self._gone = Members(FIRST_ID, 0, config.tombstones_max, config.tombstone_s, node.outbox)
 
     # -- changes ----------------------------------------------------------------------------------------------------------
@@ -53,7 +58,7 @@ class Registry:
         """Lists a peer whose dial-back went well."""
         assert record.id not in self._entries, "an id stands on the list once"
         wall = self._node.wall(now)
-        entry = Entry(self._node.new_key(), record, PeerState.ALIVE, wall, 0.0, ticket)
+        entry = Entry(self._node.new_key(), record, PeerState.ALIVE, wall, 0.0, ticket, wall, wall)
         self._entries[record.id] = entry
         insort(self._ids, record.id)
         self._by_key[entry.key] = entry
@@ -89,7 +94,8 @@ class Registry:
         if self._by_endpoint.get(entry.record.endpoint) == peer:
             del self._by_endpoint[entry.record.endpoint]
         self._node.timers.cancel((LEASE, entry.key))
-        self._gone.apply(entry.record, state, self._node.wall(now))
+        self._gone_at = max(self._node.wall(now), self._gone_at + TICK_S)
+        self._gone.apply(entry.record, state, self._gone_at)
 
     def extend_all(self, late_s: float, now: float) -> None:
         """The seed itself was away for `late_s`: nobody loses a lease by that, and everybody has an interval to renew it."""
@@ -134,18 +140,23 @@ class Registry:
         gone = nsmallest(limit + 1, (member for member in self._gone.tombstones() if member.record.id > after), key=_member_id)
         return gone[:limit], len(gone) > limit
 
-    def gone_since(self, wall: float, limit: int) -> list[Member]:
-        """Who was taken off since `wall` (Unix seconds), the latest first."""
+    def tell_gone(self, entry: Entry, limit: int) -> list[Member]:
+        """Who was taken off since that peer was told last, the longest gone first. Of more than `limit` it is told the rest next time.
+
+        What it was told the last time is said once more: the answer may have been lost on its way.
+        """
         gone: list[Member] = []
         for member in self._gone.latest_tombstones():
-            if member.since < wall or len(gone) == limit:
+            if member.since <= entry.told_before:
                 break
             gone.append(member)
-        return gone
-
-    def renewed_at(self, entry: Entry) -> float:
-        """When the lease of an entry was last renewed, or later: Unix seconds."""
-        return self._node.wall(entry.lease_until - self._node.config.lease_s)
+        fresh = [member for member in reversed(gone) if member.since > entry.told_until]
+        again = [member for member in gone if member.since <= entry.told_until]
+        told = fresh[:limit]
+        entry.told_before = entry.told_until
+        if told:
+            entry.told_until = told[-1].since
+        return told + again[: limit - len(told)]
 
     def __len__(self) -> int:
         return len(self._entries)

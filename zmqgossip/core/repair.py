@@ -70,6 +70,10 @@ class Repair:
         self._wait_s = node.config.pull_after_s
         self._line: dict[StreamKey, None] = {}  # streams that found everybody busy
 
+    def __len__(self) -> int:
+        """Streams of which something is missing here."""
+        return len(self._wants)
+
     def was_new(self, stream: Stream, number: int) -> None:
         """A segment that was pulled was not here yet."""
         self._wait_s = max(self._wait_s * 0.9, self._node.config.pull_after_s)

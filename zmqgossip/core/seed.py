@@ -53,9 +53,7 @@ from zmqgossip.core.verdicts import Case, Decision
 from zmqgossip.core.wire import MAJOR, MINOR
 
 GONE_MAX = 64
-"""Tombstones in one presence answer: with the largest sample they still fit a frame. More at once are found dead by their silence."""
-GONE_OVERLAP_S = 1.0
-"""Tombstones go out with presence answers since the last one, and this much before: an answer may have been lost on its way."""
+"""Tombstones in one presence answer: with the largest sample they still fit a frame. The next answer has the next ones."""
 _WHY_REMOVED = {
     Decision.REFUSED: "connects are refused",
     Decision.SUPERSEDED: "somebody else lives at its address",
@@ -241,7 +239,7 @@ class SeedEngine:
         if entry is None or entry.ticket != body.ticket or entry.record.epoch != body.record.epoch:
             self._answer_unknown(route, body, exchange)
             return
-        gone = self.registry.gone_since(self.registry.renewed_at(entry) - GONE_OVERLAP_S, GONE_MAX)
+        gone = self.registry.tell_gone(entry, GONE_MAX)
         self.registry.update(entry, body.record, now)
         if entry.state is PeerState.SUSPECT and self.verdicts.case_of(body.record.id) is None:
             self.registry.set_state(entry, PeerState.ALIVE, now)

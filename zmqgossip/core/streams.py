@@ -149,6 +149,17 @@ class Streams:
         """Numbers in gaps, over all streams."""
         return sum(stream.missing for stream in self._streams.values())
 
+    def sizes(self) -> dict[str, int]:
+        """How much is remembered."""
+        return {
+            "streams": len(self._streams),
+            "streams_settled": sum(stream.settled for stream in self._streams.values()),
+            "positions_past": len(self._past),
+            "kept_bytes": self.kept_bytes,
+            "beyond_bytes": self.beyond_bytes,
+            "marks": sum(len(stream.marks) for stream in self._streams.values()),
+        }
+
     def __len__(self) -> int:
         return len(self._streams)
 

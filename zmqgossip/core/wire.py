@@ -126,6 +126,11 @@ def life_hash(peer: PeerId, epoch: int) -> int:
     return position_hash(peer, epoch, 0)
 
 
+def record_hash(record: PeerRecord) -> int:
+    """64 bits that stand for a living member as its record is; the XOR of many stands for all of them."""
+    return position_hash(record.id, record.epoch, 2 * record.revision + record.ready)
+
+
 def link_topic(subscriber: PeerId, nonce: bytes) -> bytes:
     """The topic that one neighbour alone subscribes to, named by the nonce that the publisher gave to the link."""
     return TOPIC_LINK + subscriber + nonce

@@ -342,6 +342,8 @@ class Peer(Publishing):
     def members(self) -> list[Member]:
         """All others that this peer knows to live, those under suspicion among them, in no order.
 
+        That is everybody in a cluster of up to `members_full_max` peers (2,000), and in a larger one the neighbours and some others.
+
         Raises NodeClosed if the peer was closed, or not started, or in a forked child.
         """
         return self._running().members()
@@ -365,7 +367,7 @@ class Peer(Publishing):
         return self._tidings.events(kinds)
 
     def stats(self) -> dict[str, int]:
-        """Every counter that is not zero, and how large the tables are (`members`, `neighbours`, `streams`, `tombstones`).
+        """Every counter that is not zero, and how large everything is that grows: `members`, `members_count`, `kept_bytes` ...
 
         Raises NodeClosed as `members` does.
         """

@@ -81,6 +81,7 @@ class Publishing:
         Returns:
             Whether every ready member that this peer holds living has all of it, but for those that one of their neighbours found too
             slow to be waited for, or that have lost some. `NeighbourSlow` names those of them that are neighbours of this peer.
+            False at once in a cluster of more than `members_full_max` peers, where nobody knows who everybody is.
 
         Raises:
             NodeClosed: the peer was closed, or not started, or this is a forked child.

@@ -191,8 +191,8 @@ class PeerNode:
 
     @property
     def ready_count(self) -> int:
-        """Other peers that are known to be ready."""
-        return self._engine.members.ready_count
+        """Other peers that are known to be ready; where not all are known, those that seeds list are taken to be."""
+        return self._engine.census.ready_count
 
     @property
     def neighbours(self) -> list[PeerRecord]:
@@ -228,14 +228,11 @@ class PeerNode:
         return {name: count for name, count in counts.items() if count}
 
     def sizes(self) -> dict[str, int]:
-        """How large its tables are: `members` (other living peers), `neighbours`, `streams`, `tombstones`."""
+        """How large everything is that grows; docs/PYTHON.md says what each is."""
         return self._loop.call(self._measure)
 
     def _measure(self) -> dict[str, int]:
-        engine = self._engine
-        living = sum(member.record.id != engine.me.id for member in engine.members.living())
-        sizes = {"members": living, "neighbours": engine.view.up_count, "streams": len(engine.gossip.streams)}
-        return sizes | {"tombstones": engine.members.tombstones_count}
+        return self._engine.sizes(time.monotonic())
 
     # -- what happened, without a sink ------------------------------------------------------------------------------------
 

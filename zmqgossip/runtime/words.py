@@ -84,6 +84,8 @@ _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.PeerAlive: lambda event: f"alive after all {event.peer}",
     events.PeerDead: lambda event: f"dead {event.peer}",
     events.PeerLeft: lambda event: f"left {event.peer}",
+    events.MembersPartial: lambda event: f"{counted(event.total, 'peer')}: too many to know each; from now on only neighbours are told of",
+    events.MembersFull: lambda event: f"{counted(event.total, 'peer')}: from now on each of them is told of",
     events.SeedAccepted: _accepted,
     events.SeedLost: lambda event: f"lost seed {event.seed}: {event.why}",
     events.NoSeed: _no_seed,

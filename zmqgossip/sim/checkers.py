@@ -98,12 +98,13 @@ def _ghosts_of(observer: Body, tombstones: Iterator[Member] | list[Member], livi
 
 
 def wrong_tables(world: World) -> list[str]:
-    """Every peer holds every running peer alive, and nobody who is gone."""
+    """Every peer holds every running peer alive, and nobody who is gone; one whose table is partial, its neighbours and few others."""
     living, gone = _living(world), _gone(world)
     found = []
     for observer, peer in _peer_engines(world):
         held = {member.record.id: member for member in peer.members.living()}
-        unknown = [body for key, body in living.items() if body is not observer and key not in held]
+        wanted = {link.peer.id for link in peer.view.up()} if peer.members.partial else living.keys()
+        unknown = [body for key, body in living.items() if body is not observer and key in wanted and key not in held]
         found += [f"{observer.label} does not know {body.label}" for body in unknown]
         ghosts = [(gone[key], member.state) for key, member in held.items() if key in gone]
         found += [f"{observer.label} holds {body.label} {state.name}, who is gone" for body, state in ghosts]
@@ -180,7 +181,8 @@ def over_limits(world: World) -> list[str]:
         sizes = (
             ("links", len(peer.view), config.neighbours_max),
             ("members", peer.members.living_count, config.members_max),
-            ("tombstones", peer.members.tombstones_count, config.tombstones_max),
+            ("candidates", peer.members.candidates_count if peer.members.partial else 0, config.candidates_max),
+            ("tombstones", peer.members.tombstones_count, peer.members.tombstones_max),
             ("streams", len(streams), config.streams_max),
             ("kept bytes", streams.kept_bytes, config.kept_bytes_max),
             ("bytes beyond gaps", streams.beyond_bytes, config.beyond_bytes_max),

@@ -1,0 +1,219 @@
+"""Whole networks agree on who is there: in full tables everybody on everybody, in partial ones everybody on its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from tests.sim.accounts import engine_of
+from tests.sim.healing import alike, forgets, holds, ready_world, stranger
+from zmqgossip.core.config import LAN
+from zmqgossip.core.events import MembersFull, PeerDead, PeerJoined, PeerLeft
+from zmqgossip.core.peer import PeerEngine
+from zmqgossip.core.types import PeerState
+from zmqgossip.core.view import Link
+from zmqgossip.sim import Weather, World, checkers
+
+DEAD, LEFT = PeerState.DEAD, PeerState.LEFT
+PARTIAL = replace(LAN, members_full_max=10, candidates_max=8)
+
+
+def in_parts(seed: int, peers: int = 24) -> World:
+    """A network that is too large for full tables, ready and quiet."""
+    world = World(seed=seed, config=PARTIAL, seeds=3)
+    world.add_peers(peers)
+    world.run_until(world.all_ready, 20)
+    world.run(5)
+    assert all(engine_of(body).members.partial for body in world.peers)
+    return world
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_partial_network_joins_delivers_and_replaces_its_dead_without_telling_all(seed: int) -> None:
+    world = in_parts(seed)
+    numbers = [engine_of(body).gossip.number for body in world.peers]
+    assert sum(numbers) < len(numbers)  # notices: only of those who were ready before they heard how many there are
+    world.crash("p3", "p4")
+    world.crash("p7", silently=True)
+    world.leave("p5")
+    world.run(12)
+    for name in ("p1", "p9", "p24"):
+        world.publish(name, "t", b"x")
+    world.flush("p1", 1, 5.0)
+    world.run(3)
+    world.check(*checkers.ALL)
+    assert not world.nodes["p1"].flushes[1].complete and world.nodes["p1"].published == engine_of(world.nodes["p1"]).gossip.number
+
+
+def test_a_partial_peer_is_told_of_the_ends_of_its_neighbours_alone() -> None:
+    world = in_parts(4)
+    watched = engine_of(world.nodes["p1"])
+    neighbours = {link.peer.id for link in watched.view.up()}
+    before = len(world.nodes["p1"].events)
+    gone = [body for body in world.peers if body.name != "p1"][:12]
+    for body in gone:
+        world.crash(body.name) if body.life % 2 else world.leave(body.name)
+    world.run(12)
+    told = [event for _, event in world.nodes["p1"].events[before:] if isinstance(event, (PeerDead, PeerLeft))]
+    joined = {event.peer.id for _, event in world.nodes["p1"].events if isinstance(event, PeerJoined)}
+    assert {event.peer.id for event in told} <= joined
+    assert {engine_of(body).me.id for body in gone} & neighbours <= {event.peer.id for event in told}
+    world.check(*checkers.ALL)
+
+
+def test_a_network_that_has_become_small_again_knows_everybody() -> None:
+    world = in_parts(5)
+    for number in range(8, 25):
+        world.leave(f"p{number}")
+    world.run(30)
+    assert not any(engine_of(body).members.partial for body in world.peers)
+    assert all(any(isinstance(event, MembersFull) for _, event in body.events) for body in world.peers)
+    world.check(*checkers.ALL)
+    world.flush("p1", 1, 5.0)
+    world.run(5.0)
+    assert world.nodes["p1"].flushes[1].complete
+
+
+# -- full tables ----------------------------------------------------------------------------------------------------------
+
+WITHIN_S = 2.5
+"""Two probe intervals, and what a walk takes."""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_missing_members_are_learnt_again_and_ghosts_go_within_two_probe_intervals(seed: int) -> None:
+    world = ready_world(seed)
+    first, *others = world.peers
+    dead, left = stranger(world, 5), stranger(world, 6)
+    for body in others:
+        holds(body, dead)
+        holds(body, dead, DEAD)
+        holds(body, left)
+        holds(body, left, LEFT)
+    holds(first, dead)
+    holds(first, left)
+    for name, missing in (("p2", "p5"), ("p3", "p7"), ("p3", "p8")):
+        forgets(world.nodes[name], engine_of(world.nodes[missing]).me)
+
+    def healed() -> bool:
+        return alike(world) and not checkers.wrong_tables(world)
+
+    assert not healed()
+    world.run_until(healed, WITHIN_S)
+    states = [held.state for held in map(engine_of(first).members.get, (dead.id, left.id)) if held is not None]
+    assert states == [DEAD, LEFT], "who left and who died"
+
+
+def test_a_living_peer_that_one_holds_dead_is_told_and_comes_back() -> None:
+    world = ready_world(3)
+    engine = engine_of(world.nodes["p7"])
+    holds(world.nodes["p4"], engine.me, DEAD)
+    world.run_until(lambda: alike(world) and not checkers.held_dead(world), WITHIN_S)
+    assert engine.me.revision == 1
+
+
+def test_who_was_cut_off_learns_who_left_and_who_died() -> None:
+    world = ready_world(4)
+    away = world.nodes["p1"]
+    world.partition(["p1"])
+    world.run(6)
+    world.crash("p2", "p3")
+    world.leave("p4")
+    world.run(3)
+    joined = world.add_peer()
+    world.run(5)
+    world.heal()
+    world.run(15)
+    world.check(*checkers.LIVENESS)
+    assert alike(world) and engine_of(away).members.is_living(engine_of(joined).me.id)
+    states = {name: engine_of(away).members.get(engine_of(world.nodes[name]).me.id) for name in ("p2", "p3", "p4")}
+    assert {name: held.state for name, held in states.items() if held is not None} == {"p2": DEAD, "p3": DEAD, "p4": LEFT}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_group_that_died_with_all_its_neighbours_leaves_every_table_when_its_leases_are_over(seed: int) -> None:
+    world = ready_world(seed, peers=14)
+    names = ["p1", "p2", "p3", "p4"]
+    group = {engine_of(world.nodes[name]).me.id: None for name in names}
+    for body in world.peers:
+        for link in engine_of(body).view.links():
+            if (link.peer.id in group) != (body.name in names):
+                body.turn(unlinked(engine_of(body), link))
+    world.crash(*names)
+    world.run(3)
+    assert len(checkers.wrong_tables(world)) == 4 * len(world.peers), "nobody has noticed"
+    world.run_until(lambda: alike(world) and not checkers.wrong_tables(world), LAN.lease_s + 2 * LAN.presence_interval_s)
+
+
+def unlinked(engine: PeerEngine, link: Link) -> Callable[[float], None]:
+    """The link is gone at this end, without a word, and nobody is dialled for it."""
+
+    def forget(now: float) -> None:
+        link.theirs = b""
+        engine.overlay.stopped = True
+        engine.membership.lose(link, "a test", now)
+        engine.overlay.stopped = False
+
+    return forget
+
+
+def test_what_no_walk_settles_costs_ever_fewer_walks() -> None:
+    world = ready_world(5, peers=6)
+    ghost = stranger(world, 5)
+    for number, body in enumerate(world.peers):
+        if number % 2:
+            holds(body, ghost)
+        engine_of(body).membership.on_table = lambda members, now: None  # type: ignore[method-assign]
+    world.run(10)
+    early = world.counts("walks.of_table")
+    world.run(60)
+    late = world.counts("walks.of_table")
+    world.run(60)
+    assert early > 0 and world.counts("walks.of_table") - late < (late - early) / 2 < 200
+
+
+TROUBLES = ("join", "join", "leave", "crash", "power off", "cut", "partition", "mend", "pause", "gossip is lost", "fine")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_any_troubles_and_some_quiet_all_tables_are_right_and_alike(seed: int) -> None:
+    world = ready_world(100 + seed, peers=9)
+    luck = Random(seed)
+    for what in luck.choices(TROUBLES, k=14):
+        trouble(world, what, luck)
+        world.run(luck.random() * 1.5)
+    world.heal()
+    world.clear_weather()
+    for body in world.peers:
+        world.resume(body.name)
+    world.run(35)
+    world.check(*checkers.ALL)
+    assert alike(world)
+
+
+def trouble(world: World, what: str, luck: Random) -> None:
+    names = [body.name for body in world.peers]
+    one, other = luck.sample(names, 2)
+    match what:
+        case "join":
+            world.add_peer()
+        case "leave" if len(names) > 5:
+            world.leave(one)
+        case "crash" | "power off" if len(names) > 5:
+            world.crash(one, silently=what == "power off")
+        case "cut":
+            world.cut(one, other)
+        case "partition":
+            world.partition(luck.sample(names, len(names) // 2))
+        case "mend":
+            world.heal()
+        case "pause":
+            world.pause(one)
+            world.at(luck.random() * 6, world.resume, one)
+        case "gossip is lost":
+            world.set_weather(Weather(gossip_drop=0.6, loss=0.05))
+        case "fine":
+            world.clear_weather()
