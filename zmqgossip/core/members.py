@@ -7,7 +7,7 @@ stay as tombstones for a while, because old news of their lives is still under w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
 from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
@@ -90,6 +90,12 @@ class Members:
         self.buried_count = 0
         self.ready_count = 0
         self.refused_count = 0  # newcomers for whom the table had no place
+
+    def begin(self, members: Mapping[PeerId, Member]) -> None:
+        """A table that is there from the beginning: nobody is told of anybody in it. The entries are shared with whoever gives them."""
+        self._living = dict(members)
+        self._living.pop(self._own, None)
+        self.ready_count = sum(member.record.ready for member in self._living.values())
 
     def learn(self, record: PeerRecord, state: PeerState, wall: float) -> Change:
         """`apply`, and the user is told what it changed."""

@@ -121,6 +121,20 @@ class Network:
         body.subs[key] = connection = Connection(body, key, endpoint, self._place_of(endpoint), topics)
         self._dial(connection)
 
+    def establish(self, body: Body, key: int, endpoint: Endpoint, topics: tuple[bytes, ...] | None) -> list[bytes]:
+        """A connection that stands as if it had been made long ago, and nobody is told; of topics, those that are new to the XPUB."""
+        target = self._listeners[endpoint]
+        connection = Connection(body, key, endpoint, target.name, topics)
+        connection.target, connection.target_open = target, True
+        target.incoming[connection] = None
+        if topics is None:
+            body.dealers[key] = connection
+            self._give_route(connection, target)
+            return []
+        body.subs[key] = connection
+        connection.in_force = dict.fromkeys(sorted(topics))
+        return [topic for topic in connection.in_force if target.xpub.subscribe(connection, topic)]
+
     def close(self, body: Body, key: int) -> list[Connection]:
         """Ends the DEALER and the SUB of `key`; returns them. What was sent before still goes out."""
         found = [connection for connection in (body.dealers.pop(key, None), body.subs.pop(key, None)) if connection is not None]
@@ -176,13 +190,16 @@ class Network:
             self._refused.setdefault(connection.endpoint, {})[connection] = None
 
     def _connect_dealer(self, connection: Connection, target: Body) -> None:
-        self._route += 1
-        connection.route = b"\0" + self._route.to_bytes(4, "big")
-        target.routes[connection.route] = connection
+        self._give_route(connection, target)
         self.counters.add("connection.dealer")
         asker = connection.asker
         self.trace.note(self.clock.now, asker.label, "connected", str(connection.key), target.label)
         asker.turn(asker.engine.on_connected, connection.key)
+
+    def _give_route(self, connection: Connection, target: Body) -> None:
+        self._route += 1
+        connection.route = b"\0" + self._route.to_bytes(4, "big")
+        target.routes[connection.route] = connection
 
     def _connect_sub(self, connection: Connection, topics: Iterable[bytes]) -> None:
         """Subscriptions arrive one by one in byte order; the XPUB shows only those that are new to it."""

@@ -118,6 +118,10 @@ class World:
 
     def add_peer(self, name: str = "", config: ProtocolConfig | None = None) -> Body:
         """A peer that starts now and knows all seeds there are."""
+        return self._start(self.create_peer(name, config))
+
+    def create_peer(self, name: str = "", config: ProtocolConfig | None = None) -> Body:
+        """A peer that listens and has not started: for `add_peer`, and for whoever puts it in the midst of its life."""
         host = self._new_host()
         port = 10_000 + 2 * self._hosts_count if self.one_host else 7001
         seeds = tuple(self.seed_endpoints)
@@ -128,7 +132,7 @@ class World:
             return PeerEngine(record, seeds, self.cluster, config or self.config, rng, WALL_S)
 
         self._peers_count += 1
-        return self.add(name or f"p{self._peers_count}", Endpoint(host, port), Endpoint(host, port + 1), make)
+        return self._create(name or f"p{self._peers_count}", Endpoint(host, port), Endpoint(host, port + 1), make)
 
     def add_peers(self, count: int, every_s: float = 0.0) -> None:
         """Peers that start one by one, `every_s` apart; the clock goes on meanwhile."""
@@ -139,11 +143,14 @@ class World:
 
     def add(self, name: str, endpoint: Endpoint, publish_endpoint: Endpoint | None, make: Maker) -> Body:
         """Any engine at all, as `name`. `make` is called for each life of it."""
+        return self._start(self._create(name, endpoint, publish_endpoint, make))
+
+    def _create(self, name: str, endpoint: Endpoint, publish_endpoint: Endpoint | None, make: Maker) -> Body:
         assert name not in self.nodes, f"there is a {name} already"
         self._makers[name] = make
-        return self._begin(name, 1, endpoint, publish_endpoint)
+        return self._live(name, 1, endpoint, publish_endpoint)
 
-    def _begin(self, name: str, life: int, endpoint: Endpoint, publish_endpoint: Endpoint | None) -> Body:
+    def _live(self, name: str, life: int, endpoint: Endpoint, publish_endpoint: Endpoint | None) -> Body:
         body = Body(self, name, life, endpoint, publish_endpoint)
         engine = self._makers[name](body, Random(f"{self.seed}/{body.label}"))
         body.engine = engine
@@ -152,7 +159,11 @@ class World:
         self.bodies.append(body)
         self.network.bind(body)
         self._note(body, "start", str(endpoint))
-        body.turn(engine.start)
+        return body
+
+    @staticmethod
+    def _start(body: Body) -> Body:
+        body.turn(body.engine.start)
         return body
 
     def _new_host(self) -> str:
@@ -253,7 +264,7 @@ class World:
         if old.state is State.DARK:
             old.state = State.GONE
             self.network.end(old, abrupt=True)
-        body = self._begin(name, old.life + 1, old.endpoint, old.publish_endpoint)
+        body = self._start(self._live(name, old.life + 1, old.endpoint, old.publish_endpoint))
         self.network.paths_changed()
         return body
 
