@@ -122,19 +122,6 @@ def test_against_a_one_way_cut_a_window_of_bytes_gets_through_and_then_nothing()
     assert world.toy("a").heard("disconnected") == []
 
 
-def test_what_comes_while_a_stopped_window_waits_stays_behind_it() -> None:
-    world = ToyWorld("a", "b", weather=CALM)
-    world.connect("a", 5, "b")
-    world.cut("b", "a")
-    world.request("a", 5, bytes(UNACKNOWLEDGED_MAX))
-    world.request("a", 5, b"1")
-    world.run(1)
-    world.heal()
-    world.request("a", 5, b"2")
-    world.run(20)
-    assert [frame for _, frame, _ in world.toy("b").heard("request")][1:] == [b"1", b"2"]
-
-
 # -- silence --------------------------------------------------------------------------------------------------------------
 
 

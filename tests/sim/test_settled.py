@@ -11,6 +11,7 @@ import pytest
 from tests.sim.accounts import engine_of
 from zmqgossip.core.config import LAN
 from zmqgossip.core.peer import PeerEngine
+from zmqgossip.core.presence import ASK
 from zmqgossip.sim import World, begin_periodic, checkers, settle
 from zmqgossip.sim.body import Body
 
@@ -67,6 +68,7 @@ def test_a_settled_network_in_which_everybody_publishes_does_what_a_grown_one_do
         world.run(8)
         world.check(*checkers.ALL)
         assert len(world.ledger.streams) - before == COUNT
+    assert worlds[1].ledger.latency_s(1.0) < 0.05, "all of it was pushed"
     assert trouble(worlds[1]).keys() <= trouble(worlds[0]).keys()
     assert [len(engine_of(body).gossip.streams) for body in worlds[1].peers] == [COUNT] * COUNT
 
@@ -115,6 +117,7 @@ def test_newcomers_join_a_settled_network_and_its_peers_leave_it() -> None:
     world.publish(f"p{COUNT + 1}", "t", b"from a newcomer")
     world.run(8)
     world.check(*checkers.ALL)
+    assert world.counts("baseline.given") >= 3
 
 
 def test_a_settled_peer_that_is_started_again_joins_as_any_other() -> None:
@@ -134,6 +137,7 @@ def test_without_periodic_steps_nothing_happens_for_an_hour_until_they_begin() -
     begin_periodic(world)
     world.run(20)
     assert world.counts("probes.sent") > 20 * COUNT
+    assert all(engine_of(body).node.timers.when((ASK, 0)) is not None for body in world.peers)
     world.check(*checkers.ALL)
 
 
@@ -142,7 +146,7 @@ def test_without_periodic_steps_a_message_reaches_everybody_and_repair_works() -
     world.crash(*[f"p{number}" for number in range(11, 21)])
     world.publish("p1", "t", b"to those who are left")
     world.run(15)
-    world.check(*checkers.SAFETY, checkers.undelivered, checkers.split_overlay)
+    world.check(*checkers.SAFETY, checkers.undelivered, checkers.split_overlay, checkers.wrong_lists)
 
 
 def test_a_large_settled_network_shares_records_and_knows_some_candidates_only() -> None:

@@ -100,6 +100,8 @@ class Members:
     def learn(self, record: PeerRecord, state: PeerState, wall: float) -> Change:
         """`apply`, and the user is told what it changed."""
         held = self._living.get(record.id)
+        if held is not None and held.state is state and _is_no_news(held.record, record):  # nearly all that seeds list
+            return Change.NONE
         change = self.apply(record, state, wall)
         event = _EVENTS.get(change)
         if event is not None:
@@ -194,3 +196,8 @@ class Members:
     @property
     def tombstones_count(self) -> int:
         return len(self._tombstones)
+
+
+def _is_no_news(held: PeerRecord, said: PeerRecord) -> bool:
+    """Whether a record of the same id and state tells nothing: it is of the same order, and does not newly say that it is ready."""
+    return held.epoch == said.epoch and held.revision == said.revision and (held.ready or not said.ready)

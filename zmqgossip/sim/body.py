@@ -93,6 +93,7 @@ class Body:
     Attributes:
         name: its place. A restarted process has the same, and a `label` of its own.
         leaving: its user has asked it to go.
+        wakes: when it will be woken, the latest first. One is planned only before all others, so each comes while it is the last.
         inbox: what arrives while it is paused.
         ready_at: when its engine said Ready; None before.
         ended_at: when it went, however it went; None while it lives.
@@ -103,7 +104,7 @@ class Body:
     __slots__ = (
         "address", "dealers", "directs", "ended_at", "endpoint", "engine", "events", "flushes", "gossip", "inbox", "incoming", "label",
         "leaving", "life", "name", "outbox", "publish_endpoint", "published", "ready_at", "routes", "segments", "started_at", "state",
-        "subs", "turns", "turns_at", "wake_at", "world", "xpub",
+        "subs", "turns", "turns_at", "wakes", "world", "xpub",
     )  # fmt: skip
 
     def __init__(self, world: World, name: str, life: int, endpoint: Endpoint, publish_endpoint: Endpoint | None) -> None:
@@ -125,7 +126,7 @@ class Body:
         self.routes: dict[bytes, Connection] = {}
         self.xpub: Xpub[Connection] = Xpub()
         self.inbox: list[tuple[Action, tuple[Any, ...]]] = []
-        self.wake_at: float | None = None
+        self.wakes: list[float] = []
         self.turns = 0
         self.turns_at = -1.0
         self.started_at = world.now
@@ -173,10 +174,13 @@ class Body:
 
     def arm(self) -> None:
         """Plans the next wake-up, unless an earlier one is planned: that one will look again."""
-        deadline = self.engine.next_deadline
-        if deadline is not None and (self.wake_at is None or deadline < self.wake_at):
-            self.wake_at = max(deadline, self.world.clock.now)
-            self.world.clock.at(self.wake_at, self._wake, self.wake_at)
+        deadline, wakes = self.engine.next_deadline, self.wakes
+        if deadline is not None and (not wakes or deadline < wakes[-1]):
+            clock = self.world.clock
+            at = deadline if deadline > clock.now else clock.now
+            if not wakes or at < wakes[-1]:
+                wakes.append(at)
+                clock.at(at, self._wake)
 
     def pause(self) -> None:
         """SIGSTOP."""
@@ -189,13 +193,12 @@ class Body:
         for action, args in waiting:
             action(*args)
         if self.live:
-            self.wake_at = None
             self.arm()
 
-    def _wake(self, at: float) -> None:
-        if at != self.wake_at or self.state is not State.RUNNING:
+    def _wake(self) -> None:
+        self.wakes.pop()
+        if self.state is not State.RUNNING:
             return
-        self.wake_at = None
         now = self.world.clock.now
         deadline = self.engine.next_deadline
         if deadline is None or deadline > now:

@@ -32,6 +32,7 @@ BACKLOG_MAX = 1_024
 """Connections that wait for a stopped process to accept them: its listener's backlog, a peer's as the runtime sets it."""
 RECONNECT_S = 0.1  # ZMQ_RECONNECT_IVL
 KNOCK_SILENT_S = 1.0  # how long a body waits for a TCP connect that hangs
+RUNNING = State.RUNNING
 _FIN = b""
 
 
@@ -358,7 +359,8 @@ class Network:
 
     def _waits(self, receiver: Body, pipe: Pipe, arrival: Arrival, connection: Connection, frame: bytes) -> bool:
         """Whether nobody takes a frame that has arrived: the process is stopped, or the machine is off."""
-        if receiver.state is State.RUNNING or receiver.state is State.GONE:
+        state = receiver.state
+        if state is RUNNING or state is State.GONE:
             self.pipes.took(pipe)
             return False
         if not receiver.hold(arrival, connection, frame):

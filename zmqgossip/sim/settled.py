@@ -27,6 +27,7 @@ from zmqgossip.core.types import Member, PeerId, PeerState
 from zmqgossip.core.view import Link, LinkState
 from zmqgossip.core.wire import TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
 from zmqgossip.sim.body import Body
+from zmqgossip.sim.garbage import rare_collections
 from zmqgossip.sim.world import World
 
 MEMBERS_FULL_MAX = 2_000
@@ -42,7 +43,14 @@ def settle(world: World, count: int, *, periodic: bool = True) -> list[Body]:
     happens by itself, for as long as it takes, until `begin_periodic`; only links that are made meanwhile are watched at once.
     """
     assert not world.peers, "a settled world begins settled: others join it afterwards"
-    luck = Random(f"{world.seed}/settled")
+    with rare_collections():
+        bodies = _settle(world, count, Random(f"{world.seed}/settled"))
+    if periodic:
+        begin_periodic(world)
+    return bodies
+
+
+def _settle(world: World, count: int, luck: Random) -> list[Body]:
     bodies = [world.create_peer() for _ in range(count)]
     peers = [_engine(body) for body in bodies]
     for peer in peers:
@@ -55,8 +63,6 @@ def settle(world: World, count: int, *, periodic: bool = True) -> list[Body]:
     _tell_members(world, peers, luck)
     for body, peer in zip(bodies, peers, strict=True):
         _make_ready(world, body, peer)
-    if periodic:
-        begin_periodic(world)
     return bodies
 
 

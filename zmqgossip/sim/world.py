@@ -27,6 +27,7 @@ from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
 from zmqgossip.core.wire import cluster_hash
 from zmqgossip.sim.body import Body, Engine, GossipEngine, State
 from zmqgossip.sim.clock import Action, Clock
+from zmqgossip.sim.garbage import rare_collections
 from zmqgossip.sim.ledger import Ledger
 from zmqgossip.sim.network import Network
 from zmqgossip.sim.paths import ANY, Paths, Weather
@@ -180,7 +181,8 @@ class World:
     def run(self, seconds: float) -> None:
         """Lets so much virtual time pass."""
         try:
-            self.clock.advance(self.now + seconds)
+            with rare_collections():
+                self.clock.advance(self.now + seconds)
         except Exception as error:
             error.add_note(self.report())
             raise
