@@ -93,27 +93,31 @@ def begin_periodic(world: World) -> None:
 def _list_all(world: World, bodies: list[Body]) -> None:
     """Every peer chooses its seeds, as it does when it starts, and is listed there."""
     seeds = {body.endpoint: _seed(body) for body in world.seeds}
+    asked: list[tuple[PeerEngine, int, SeedEngine]] = []
     for body in bodies:
         peer = _engine(body)
         peer.presence.start(world.now)
         for key, endpoint in [(effect[1], effect[2]) for effect in peer.outbox.drain() if effect[0] == OPEN]:
             world.network.establish(body, key, endpoint, None)
-            _list_at(seeds[endpoint], peer, key, world.now)
+            _enter(seeds[endpoint], peer, key, world.now)
+            asked.append((peer, key, seeds[endpoint]))
         peer.node.timers.cancel((ASK, 0))
+    for peer, key, seed in asked:  # when all are listed, so that each hears how many they are
+        peer.presence.on_answer(peer.me, key, Registered(True, len(seed.registry), []), 0, world.now)
+        peer.node.timers.cancel((RENEW, key))
+        peer.outbox.drain()
     for body in world.seeds:
         _seed(body).outbox.drain()
 
 
-def _list_at(seed: SeedEngine, peer: PeerEngine, key: int, now: float) -> None:
+def _enter(seed: SeedEngine, peer: PeerEngine, key: int, now: float) -> None:
+    """A seed lists a peer by what it would have been sent. No lease runs yet."""
     peer.presence.on_connected(peer.me, key, now)
     (frame,) = [effect[2] for effect in peer.outbox.drain() if effect[0] == REQUEST]
     body, _ = peer.node.codec.decode(frame)
     assert isinstance(body, Register)
     entry = seed.registry.enter(body.record, body.ticket, now)
     seed.node.timers.cancel((LEASE, entry.key))
-    peer.presence.on_answer(peer.me, key, Registered(True, len(seed.registry), []), 0, now)
-    peer.node.timers.cancel((RENEW, key))
-    peer.outbox.drain()
 
 
 # -- links ----------------------------------------------------------------------------------------------------------------
