@@ -7,7 +7,7 @@ stay as tombstones for a while, because old news of their lives is still under w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 
 from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
@@ -91,11 +91,11 @@ class Members:
         self.ready_count = 0
         self.refused_count = 0  # newcomers for whom the table had no place
 
-    def begin(self, members: Mapping[PeerId, Member]) -> None:
+    def begin(self, members: Iterable[Member]) -> None:
         """A table that is there from the beginning: nobody is told of anybody in it. The entries are shared with whoever gives them."""
-        self._living = dict(members)
-        self._living.pop(self._own, None)
-        self.ready_count = sum(member.record.ready for member in self._living.values())
+        for member in members:
+            if member.record.id != self._own:
+                self._store(member)
 
     def learn(self, record: PeerRecord, state: PeerState, wall: float) -> Change:
         """`apply`, and the user is told what it changed."""

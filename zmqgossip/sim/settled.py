@@ -182,11 +182,10 @@ def _tell_members(world: World, peers: list[PeerEngine], luck: Random) -> None:
     by_id: dict[PeerId, Member] = {member.record.id: member for member in everybody}
     for peer in peers:
         if len(peers) <= MEMBERS_FULL_MAX:
-            peer.members.begin(by_id)
+            peer.members.begin(everybody)
             continue
-        near = {link.peer.id: by_id[link.peer.id] for link in peer.view.links()}
-        drawn = luck.sample(everybody, CANDIDATES)
-        peer.members.begin(near | {member.record.id: member for member in drawn})
+        near = [by_id[link.peer.id] for link in peer.view.links()]
+        peer.members.begin(near + luck.sample(everybody, CANDIDATES))
 
 
 def _make_ready(world: World, body: Body, peer: PeerEngine) -> None:
