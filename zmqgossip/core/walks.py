@@ -43,7 +43,7 @@ class Walks:
 
     def on_walk(self, body: Walk, route: Route, exchange: int) -> None:
         if not body.buckets:
-            self._node.answer(route, Walked(self._streams.folds, []), exchange)
+            self._node.answer(route, Walked(list(self._streams.folds), []), exchange)
             return
         positions = [stream.position for bucket in body.buckets[:BUCKETS_ASKED_MAX] for stream in self._streams.in_bucket(bucket)]
         self._node.answer(route, Walked([], positions[-STREAMS_MAX:]), exchange)
