@@ -11,7 +11,7 @@ from tests.core.harness import START, PeerBench, SeedBench, config, neighbour, p
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import FrameRefused, ProbeReceived, RemoteLimited
 from zmqgossip.core.messages import List, Listed, Presence, Probe, UnknownPeer
-from zmqgossip.core.rates import Bucket, Buckets, Limit, Once
+from zmqgossip.core.rates import IDLE_KEPT, Bucket, Buckets, Limit, Once
 from zmqgossip.core.types import FIRST_ID
 
 LIMIT = Limit(3, 2, 1000, 500)
@@ -75,7 +75,7 @@ def test_clients_that_come_and_go_leave_no_buckets_behind() -> None:
     fill_s = max(LIMIT.messages / LIMIT.messages_per_s, LIMIT.bytes / LIMIT.bytes_per_s)
     for number in range(500):
         assert buckets.take(number, 1, number * fill_s)
-    assert len(buckets) <= 3
+    assert len(buckets) <= IDLE_KEPT
     for number in range(500, 600):
         assert buckets.take(number, 1, 500 * fill_s)
     assert len(buckets) >= 100, "none of those that are in use is forgotten"

@@ -171,7 +171,7 @@ def test_the_answer_has_the_living_and_the_tombstones_of_a_bucket_and_no_more_th
     far.asks(Walk(far.link.mine, [9], True))
     far.asks(Walk(far.link.mine, [], True))
     entries, hashes = bench.replies(Walked)
-    assert [(entry.record, entry.state) for entry in entries.members] == [(peer(9), LEFT), (peer(9 + 256), ALIVE)]
+    assert [(entry.record, entry.state) for entry in entries.members] == [(peer(9 + 256), ALIVE), (peer(9), LEFT)]
     assert hashes.hashes == bench.engine.members.folds and hashes.table
     for number in range(1000, 3000):
         long = replace(peer(number), host="fd00:1111:2222:3333:4444:5555:6666:7777", epoch=2**40, revision=2**32 - 1)

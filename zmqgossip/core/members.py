@@ -14,8 +14,9 @@ have them alike. SUSPECT counts as alive there: a suspicion is an opinion. Each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
+from itertools import chain
 from random import Random
 
 from zmqgossip.core.events import Event, PeerAlive, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
@@ -79,7 +80,6 @@ class Members:
     """
 
     __slots__ = (
-        "_buckets",
         "_candidates_max",
         "_followed",
         "_living",
@@ -110,7 +110,6 @@ class Members:
         self._followed: dict[PeerId, bool] = {}  # whether there is a link; without one it is somebody under suspicion
         self._candidates_max = 0
         self._rng: Random | None = None
-        self._buckets: dict[int, dict[PeerId, None]] = {}  # of the living and the tombstones
         self._own_hash = 0
         self.root = 0
         self.folds = [0] * BUCKETS
@@ -119,9 +118,17 @@ class Members:
         self.ready_count = 0
         self.refused_count = 0  # newcomers for whom the table had no place
 
+    def begin(self, members: Iterable[Member]) -> None:
+        """A table that is there from the beginning: nobody is told of anybody in it. The entries are shared with whoever gives them."""
+        for member in members:
+            if member.record.id != self._own:
+                self._store(member)
+
     def learn(self, record: PeerRecord, state: PeerState, wall: float) -> Change:
         """`apply`, and the user is told what it changed; in a partial table, of those that are followed."""
         held = self._living.get(record.id)
+        if held is not None and held.state is state and _is_no_news(held.record, record):  # nearly all that seeds list
+            return Change.NONE
         is_told = not self.partial or record.id in self._followed
         change = self.apply(record, state, wall)
         if self._followed.get(record.id) is False and state is not SUSPECT:
@@ -183,10 +190,8 @@ class Members:
             self._fold(peer, record_hash(member.record))
         else:
             self.buried_count += 1
-            if self.partial and peer not in self._followed:
-                return
-            self._tombstones[peer] = member
-        self._buckets.setdefault(bucket_of(peer), {})[peer] = None
+            if not self.partial or peer in self._followed:
+                self._tombstones[peer] = member
 
     def forget(self, peer: PeerId) -> None:
         """Takes an entry out without a tombstone, and tells nobody."""
@@ -194,8 +199,7 @@ class Members:
         if held is not None:
             self.ready_count -= held.record.ready
             self._fold(peer, record_hash(held.record))
-        if held is not None or self._tombstones.pop(peer, None) is not None:
-            self._buckets[bucket_of(peer)].pop(peer, None)
+        self._tombstones.pop(peer, None)
 
     def _expire(self, wall: float) -> None:
         while self._tombstones:
@@ -216,10 +220,10 @@ class Members:
         self.folds[bucket_of(peer)] ^= hashed
         self.root ^= hashed
 
-    def in_bucket(self, bucket: int) -> list[Member]:
-        """The living and the tombstones of a bucket, the one that changed last at the end."""
-        found = (self.get(peer) for peer in self._buckets.get(bucket, ()))
-        return [member for member in found if member is not None]
+    def in_buckets(self, buckets: Collection[int]) -> list[Member]:
+        """The living and the tombstones of these buckets, of both first who changed last. It looks at all: walks are rare."""
+        members = chain(reversed(self._living.values()), reversed(self._tombstones.values()))
+        return [member for member in members if bucket_of(member.record.id) in buckets]
 
     # -- a part of all ----------------------------------------------------------------------------------------------------
 
@@ -313,3 +317,8 @@ class Members:
     @property
     def tombstones_count(self) -> int:
         return len(self._tombstones)
+
+
+def _is_no_news(held: PeerRecord, said: PeerRecord) -> bool:
+    """Whether a record of the same id and state tells nothing: it is of the same order, and does not newly say that it is ready."""
+    return held.epoch == said.epoch and held.revision == said.revision and (held.ready or not said.ready)

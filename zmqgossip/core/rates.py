@@ -11,6 +11,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import NamedTuple
 
+IDLE_KEPT = 16
+"""Buckets that are kept although they are full: of a peer's links, which speak now and then, each would be made anew for each frame."""
+
 
 class Limit(NamedTuple):
     """What a bucket holds at most, and how fast it fills."""
@@ -85,7 +88,8 @@ class Buckets:
             return self._last
         bucket = self._by_client.get(client)
         if bucket is None:
-            self._forget_idle(now)
+            if len(self._by_client) >= IDLE_KEPT:
+                self._forget_idle(now)
             bucket = self._by_client[client] = Bucket(self._limit, now)
             if len(self._by_client) > self._clients_max:
                 self._by_client.popitem(last=False)

@@ -29,11 +29,11 @@ class Streams:
         dropped: called with a stream that is not one of these any more.
         forgotten: streams that had no place any more.
         beyond_bytes, kept_bytes: of all streams together.
-        root: of the hashes of all settled streams; `folds` are those of the 256 buckets.
+        root: of the hashes of all settled streams.
     """
 
     __slots__ = (
-        "_buckets", "_kept_max", "_lives", "_past", "_streams", "_streams_max", "begun", "beyond_bytes", "dropped", "folds", "forgotten",
+        "_buckets", "_folds", "_kept_max", "_lives", "_past", "_streams", "_streams_max", "begun", "beyond_bytes", "dropped", "forgotten",
         "kept_bytes", "own", "root",
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ class Streams:
         self.forgotten = 0
         self.beyond_bytes = 0
         self.kept_bytes = 0
-        self.folds = [0] * BUCKETS
+        self._folds: dict[int, int] = {}
         self.root = 0
 
     # -- which there are --------------------------------------------------------------------------------------------------
@@ -263,6 +263,11 @@ class Streams:
 
     # -- settled streams --------------------------------------------------------------------------------------------------
 
+    @property
+    def folds(self) -> list[int]:
+        """For each of the 256 buckets, the hashes of its settled streams in one."""
+        return [self._folds.get(bucket, 0) for bucket in range(BUCKETS)]
+
     def settle(self, stream: Stream) -> None:
         """It is quiet and the same everywhere: what neighbours said of it is forgotten."""
         assert not stream.settled and not stream.beyond and not stream.marks
@@ -279,5 +284,5 @@ class Streams:
             self._fold(stream)
 
     def _fold(self, stream: Stream) -> None:
-        self.folds[stream.bucket] ^= stream.folded
+        self._folds[stream.bucket] = self._folds.get(stream.bucket, 0) ^ stream.folded
         self.root ^= stream.folded

@@ -17,16 +17,16 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, TimerKey]] = []
-        self._deadlines: dict[TimerKey, tuple[float, int]] = {}
+        self._deadlines: dict[TimerKey, tuple[float, int, TimerKey]] = {}  # the very entry of the heap that counts
         self._order = 0
 
     def set(self, key: TimerKey, at: float) -> None:
         """Makes `key` due at `at` (monotonic seconds), whatever stood there before."""
         self._order += 1
-        self._deadlines[key] = (at, self._order)
-        heappush(self._heap, (at, self._order, key))
+        entry = self._deadlines[key] = (at, self._order, key)
+        heappush(self._heap, entry)
         if len(self._heap) > 64 and len(self._heap) > 4 * len(self._deadlines):
-            self._heap = [(due, order, name) for name, (due, order) in self._deadlines.items()]
+            self._heap = list(self._deadlines.values())
             heapify(self._heap)
 
     def cancel(self, key: TimerKey) -> None:
@@ -38,22 +38,22 @@ class Timers:
 
     def next(self) -> float | None:
         """The earliest deadline, or None."""
-        self._skip_moved()
-        return self._heap[0][0] if self._heap else None
+        heap, deadlines = self._heap, self._deadlines
+        while heap:
+            first = heap[0]
+            if deadlines.get(first[2]) is first:
+                return first[0]
+            heappop(heap)  # moved, or cancelled
+        return None
 
     def pop_due(self, now: float) -> TimerKey | None:
         """The earliest key that is due, taken out; None when nothing is."""
-        self._skip_moved()
-        if not self._heap or self._heap[0][0] > now:
+        due = self.next()
+        if due is None or due > now:
             return None
         key = heappop(self._heap)[2]
         del self._deadlines[key]
         return key
-
-    def _skip_moved(self) -> None:
-        heap = self._heap
-        while heap and self._deadlines.get(heap[0][2]) != heap[0][:2]:
-            heappop(heap)
 
     def __len__(self) -> int:
         return len(self._deadlines)

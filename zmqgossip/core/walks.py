@@ -18,7 +18,6 @@ from zmqgossip.core.members import Members
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route
 from zmqgossip.core.streams import Streams
-from zmqgossip.core.types import Member
 from zmqgossip.core.view import Link
 
 BUCKETS_ASKED_MAX = 16
@@ -86,11 +85,7 @@ class Walks:
     def _about_members(self, body: Walk) -> Walked:
         if not body.buckets:
             return Walked(list(self._members.folds), [], True)
-        members: list[Member] = []
-        for bucket in body.buckets:
-            members += reversed(self._members.in_bucket(bucket))  # of more than fit, the latest
-            if len(members) >= WALKED_MEMBERS_MAX:
-                break
+        members = self._members.in_buckets(frozenset(body.buckets))
         return Walked([], [], True, members[:WALKED_MEMBERS_MAX])
 
     def on_walked(self, link: Link, body: Walked) -> Sequence[Position]:

@@ -3,6 +3,7 @@
 from zmqgossip.sim import checkers
 from zmqgossip.sim.body import Body, State
 from zmqgossip.sim.paths import ANY, Weather
+from zmqgossip.sim.settled import begin_periodic, settle
 from zmqgossip.sim.world import Violation, World
 
-__all__ = ["ANY", "Body", "State", "Violation", "Weather", "World", "checkers"]
+__all__ = ["ANY", "Body", "State", "Violation", "Weather", "World", "begin_periodic", "checkers", "settle"]

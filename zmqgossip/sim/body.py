@@ -7,7 +7,6 @@ and when is decided in `world`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -93,6 +92,8 @@ class Body:
 
     Attributes:
         name: its place. A restarted process has the same, and a `label` of its own.
+        leaving: its user has asked it to go.
+        wakes: when it will be woken, the latest first. One is planned only before all others, so each comes while it is the last.
         inbox: what arrives while it is paused.
         ready_at: when its engine said Ready; None before.
         ended_at: when it went, however it went; None while it lives.
@@ -102,8 +103,8 @@ class Body:
 
     __slots__ = (
         "address", "dealers", "directs", "ended_at", "endpoint", "engine", "events", "flushes", "gossip", "inbox", "incoming", "label",
-        "life", "name", "publish_endpoint", "published", "ready_at", "routes", "segments", "started_at", "state", "subs", "turns",
-        "turns_at", "wake_at", "world", "xpub",
+        "leaving", "life", "name", "outbox", "publish_endpoint", "published", "ready_at", "routes", "segments", "started_at", "state",
+        "subs", "turns", "turns_at", "wakes", "world", "xpub",
     )  # fmt: skip
 
     def __init__(self, world: World, name: str, life: int, endpoint: Endpoint, publish_endpoint: Endpoint | None) -> None:
@@ -115,15 +116,17 @@ class Body:
         self.endpoint = endpoint
         self.publish_endpoint = publish_endpoint
         self.engine: Engine
+        self.outbox: Outbox
         self.gossip: GossipEngine | None = None
+        self.leaving = False
         self.state = State.RUNNING
         self.dealers: dict[int, Connection] = {}
         self.subs: dict[int, Connection] = {}
         self.incoming: dict[Connection, None] = {}
         self.routes: dict[bytes, Connection] = {}
         self.xpub: Xpub[Connection] = Xpub()
-        self.inbox: deque[tuple[Action, tuple[Any, ...]]] = deque()
-        self.wake_at: float | None = None
+        self.inbox: list[tuple[Action, tuple[Any, ...]]] = []
+        self.wakes: list[float] = []
         self.turns = 0
         self.turns_at = -1.0
         self.started_at = world.now
@@ -161,20 +164,23 @@ class Body:
         """One call into the engine, and all that follows from it."""
         now = self.world.clock.now
         call(*args, now)
-        effects = self.engine.outbox.drain()
-        if effects:
-            self._do(effects, now)
-        if self.gossip is not None and self.gossip.finished and self.live:
+        outbox = self.outbox
+        if outbox.effects:
+            self._do(outbox.drain(), now)
+        if self.leaving and self.gossip is not None and self.gossip.finished and self.live:
             self.world.end(self)
         else:
             self.arm()
 
     def arm(self) -> None:
         """Plans the next wake-up, unless an earlier one is planned: that one will look again."""
-        deadline = self.engine.next_deadline
-        if deadline is not None and (self.wake_at is None or deadline < self.wake_at):
-            self.wake_at = max(deadline, self.world.clock.now)
-            self.world.clock.at(self.wake_at, self._wake, self.wake_at)
+        deadline, wakes = self.engine.next_deadline, self.wakes
+        if deadline is not None and (not wakes or deadline < wakes[-1]):
+            clock = self.world.clock
+            at = deadline if deadline > clock.now else clock.now
+            if not wakes or at < wakes[-1]:
+                wakes.append(at)
+                clock.at(at, self._wake)
 
     def pause(self) -> None:
         """SIGSTOP."""
@@ -183,17 +189,16 @@ class Body:
     def resume(self) -> None:
         """SIGCONT: what has arrived comes first, then one late wake-up."""
         self.state = State.RUNNING
-        waiting, self.inbox = self.inbox, deque()
+        waiting, self.inbox = self.inbox, []
         for action, args in waiting:
             action(*args)
         if self.live:
-            self.wake_at = None
             self.arm()
 
-    def _wake(self, at: float) -> None:
-        if at != self.wake_at or self.state is not State.RUNNING:
+    def _wake(self) -> None:
+        self.wakes.pop()
+        if self.state is not State.RUNNING:
             return
-        self.wake_at = None
         now = self.world.clock.now
         deadline = self.engine.next_deadline
         if deadline is None or deadline > now:

@@ -15,12 +15,17 @@ Action = Callable[..., object]
 
 
 class Clock:
-    """Virtual time in seconds, from 0."""
+    """Virtual time in seconds, from 0.
 
-    __slots__ = ("_heap", "_order", "now")
+    Attributes:
+        done_count: actions that were done; brought up to date when an `advance` ends.
+    """
+
+    __slots__ = ("_heap", "_order", "done_count", "now")
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.done_count = 0
         self._heap: list[tuple[float, int, Action, tuple[Any, ...]]] = []
         self._order = 0
 
@@ -33,10 +38,13 @@ class Clock:
         """Does everything that comes up to and at `until`; returns how many actions that were."""
         heap = self._heap
         done = 0
-        while heap and heap[0][0] <= until:
-            self.now, _, action, args = heappop(heap)
-            action(*args)
-            done += 1
+        try:
+            while heap and heap[0][0] <= until:
+                self.now, _, action, args = heappop(heap)
+                done += 1
+                action(*args)
+        finally:
+            self.done_count += done
         self.now = max(self.now, until)
         return done
 

@@ -1,12 +1,11 @@
 """One connection between two processes, as data: a DEALER to a ROUTER or a SUB to an XPUB, and a pipe each way.
 
 Each end knows only its own side: `asker_open` and `target_open` differ while the news of an end is on its way. Who moves frames
-and ends connections is `network`.
+is `pipes`, who makes and ends connections `network`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,22 +22,20 @@ class Pipe:
     """One direction of a connection: first in, first out.
 
     Attributes:
-        load: frames that were sent and not yet taken in at the other end; beyond a limit the sender drops.
+        load: frames that were sent and for which the sender has no credit back; beyond a limit it drops.
+        taken: those of them that were taken in at the other end.
         last_at: when the latest frame arrives. None overtakes it.
         lost_after: the sender died; what would arrive later had not left it.
-        held: what waits because the path is closed, and since when.
     """
 
-    __slots__ = ("held", "held_since", "last_at", "load", "lost_after", "receiver", "sender")
+    __slots__ = ("last_at", "load", "lost_after", "receiver", "sender", "taken")
 
     def __init__(self, sender: str, receiver: str) -> None:
         self.sender = sender
         self.receiver = receiver
-        self.load = 0
+        self.load = self.taken = 0
         self.last_at = 0.0
         self.lost_after = NEVER
-        self.held: deque[tuple[Arrival, Connection, bytes]] = deque()
-        self.held_since = 0.0
 
 
 class Connection:

@@ -2,9 +2,11 @@
 
 The rules are libzmq's and the kernel's, as measured: a DEALER is told once that its connection has ended and never dials again by
 itself, a SUB dials for ever; a stopped process still accepts; a closed path ends nothing, it makes frames wait; a full pipe drops
-and counts. Whether a path is open and how slow it is, `paths` knows; what a frame means, nobody here does.
+and counts. How frames get from one end to the other is in `pipes`, whether a path is open and how slow it is, `paths` knows; what a
+frame means, nobody here does.
 
-Not modelled: TCP giving up after a quarter of an hour of silence, bandwidth, acknowledgements that a one-way cut would hold back.
+Not modelled: bandwidth; a DEALER that is told that its pipe is full (it drops and counts, as the other sockets do); a kernel that
+gives up a SYN after two minutes.
 """
 
 from __future__ import annotations
@@ -16,18 +18,21 @@ from typing import TYPE_CHECKING
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.outbox import Knock
 from zmqgossip.core.types import Endpoint
+from zmqgossip.sim.body import State
 from zmqgossip.sim.clock import Clock
 from zmqgossip.sim.connection import Arrival, Connection, Pipe
-from zmqgossip.sim.paths import RETRY_FIRST_S, SYN_RETRY_FIRST_S, Paths, next_repeat_s
+from zmqgossip.sim.paths import SYN_RETRY_FIRST_S, Paths, next_repeat_s
+from zmqgossip.sim.pipes import Pipes
 from zmqgossip.sim.trace import Trace, code_of
 
 if TYPE_CHECKING:
     from zmqgossip.sim.body import Body
 
-PIPE_MAX = 600
-"""Frames in one direction of a connection: the sender's and the receiver's high-water marks, 300 each."""
+BACKLOG_MAX = 1_024
+"""Connections that wait for a stopped process to accept them: its listener's backlog, a peer's as the runtime sets it."""
 RECONNECT_S = 0.1  # ZMQ_RECONNECT_IVL
 KNOCK_SILENT_S = 1.0  # how long a body waits for a TCP connect that hangs
+RUNNING = State.RUNNING
 _FIN = b""
 
 
@@ -38,12 +43,12 @@ class Network:
         traffic: message code -> [frames, bytes] that went into a pipe.
         frame_bytes_max: the largest of them.
         counters: what was dropped and why, and what connections did.
-        pipe_max: frames a pipe holds before its sender drops.
+        backlog_max: connections that wait for a process which does not accept them; a dial beyond hangs.
     """
 
     __slots__ = (
-        "_holding", "_hosts", "_listeners", "_places", "_refused", "_route", "_stuck",
-        "clock", "counters", "frame_bytes_max", "paths", "pipe_max", "rng", "trace", "traffic",
+        "_hosts", "_listeners", "_places", "_refused", "_route", "_stuck", "backlog_max",
+        "clock", "counters", "frame_bytes_max", "paths", "pipes", "rng", "trace", "traffic",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, paths: Paths, trace: Trace, rng: Random) -> None:
@@ -51,8 +56,9 @@ class Network:
         self.paths = paths
         self.trace = trace
         self.rng = rng
-        self.pipe_max = PIPE_MAX
         self.counters = Counters()
+        self.pipes = Pipes(clock, paths, self.counters, self._timed_out)
+        self.backlog_max = BACKLOG_MAX
         self.traffic: dict[int, list[int]] = {}
         self.frame_bytes_max = 0
         self._listeners: dict[Endpoint, Body] = {}
@@ -60,8 +66,16 @@ class Network:
         self._hosts: dict[str, str] = {}  # an address and the first place on it
         self._refused: dict[Endpoint, dict[Connection, None]] = {}  # SUBs that dial where nobody listens
         self._stuck: dict[Connection, None] = {}  # dials that hang
-        self._holding: dict[Pipe, None] = {}  # pipes at a closed path
         self._route = 0
+
+    @property
+    def pipe_max(self) -> int:
+        """Frames a pipe holds before its sender drops."""
+        return self.pipes.frames_max
+
+    @pipe_max.setter
+    def pipe_max(self, frames: int) -> None:
+        self.pipes.frames_max = frames
 
     # -- processes --------------------------------------------------------------------------------------------------------
 
@@ -91,11 +105,10 @@ class Network:
             connection.target_open = False
             if abrupt:
                 connection.down.lost_after = self._somewhere_on_the_way(connection.down)
-            self._send(connection.down, self._hung_up, connection, _FIN)
+            self.pipes.send(connection.down, self._hung_up, connection, _FIN)
         body.incoming.clear()
         body.routes.clear()
-        waiting, now = list(body.inbox), self.clock.now
-        body.inbox.clear()
+        now, waiting, body.inbox = self.clock.now, body.inbox, []
         for action, args in waiting:
             if action == self._handshake:
                 self.clock.at(now + self.paths.delay_s(args[0].asker.name, body.name), action, *args)
@@ -120,6 +133,20 @@ class Network:
             self._close(old)
         body.subs[key] = connection = Connection(body, key, endpoint, self._place_of(endpoint), topics)
         self._dial(connection)
+
+    def establish(self, body: Body, key: int, endpoint: Endpoint, topics: tuple[bytes, ...] | None) -> list[bytes]:
+        """A connection that stands as if it had been made long ago, and nobody is told; of topics, those that are new to the XPUB."""
+        target = self._listeners[endpoint]
+        connection = Connection(body, key, endpoint, target.name, topics)
+        connection.target, connection.target_open = target, True
+        target.incoming[connection] = None
+        if topics is None:
+            body.dealers[key] = connection
+            self._give_route(connection, target)
+            return []
+        body.subs[key] = connection
+        connection.in_force = dict.fromkeys(sorted(topics))
+        return [topic for topic in connection.in_force if target.xpub.subscribe(connection, topic)]
 
     def close(self, body: Body, key: int) -> list[Connection]:
         """Ends the DEALER and the SUB of `key`; returns them. What was sent before still goes out."""
@@ -155,7 +182,7 @@ class Network:
         if not connection.asker_open or asker.dark or asker.hold(self._handshake, connection):
             return
         target = self._listeners.get(connection.endpoint)
-        if not self.paths.both_ways(asker.name, connection.place) or (target is not None and target.dark):
+        if not self.paths.both_ways(asker.name, connection.place) or (target is not None and self._hangs(target)):
             self._stuck[connection] = None
         elif target is None:
             self._refuse(connection)
@@ -168,6 +195,10 @@ class Network:
             else:
                 self._connect_sub(connection, connection.topics)
 
+    def _hangs(self, target: Body) -> bool:
+        """Whether its kernel lets a SYN go unanswered: the machine is off, or too many wait for a process that is stopped."""
+        return target.dark or sum(action == self._handshake for action, _ in target.inbox) >= self.backlog_max
+
     def _refuse(self, connection: Connection) -> None:
         self.counters.add("connection.refused")
         if connection.topics is None:
@@ -176,13 +207,16 @@ class Network:
             self._refused.setdefault(connection.endpoint, {})[connection] = None
 
     def _connect_dealer(self, connection: Connection, target: Body) -> None:
-        self._route += 1
-        connection.route = b"\0" + self._route.to_bytes(4, "big")
-        target.routes[connection.route] = connection
+        self._give_route(connection, target)
         self.counters.add("connection.dealer")
         asker = connection.asker
         self.trace.note(self.clock.now, asker.label, "connected", str(connection.key), target.label)
         asker.turn(asker.engine.on_connected, connection.key)
+
+    def _give_route(self, connection: Connection, target: Body) -> None:
+        self._route += 1
+        connection.route = b"\0" + self._route.to_bytes(4, "big")
+        target.routes[connection.route] = connection
 
     def _connect_sub(self, connection: Connection, topics: Iterable[bytes]) -> None:
         """Subscriptions arrive one by one in byte order; the XPUB shows only those that are new to it."""
@@ -220,13 +254,12 @@ class Network:
                 else:
                     connection.topics.pop(topic, None)
                 if connection.target is not None:
-                    self._send(connection.up, self._topic_changed, connection, sign + topic)
+                    self.pipes.send(connection.up, self._topic_changed, connection, sign + topic)
 
     def _topic_changed(self, connection: Connection, frame: bytes) -> None:
         target = connection.target
-        if target is None or target.hold(self._topic_changed, connection, frame) or target.dark:
+        if target is None or self._waits(target, connection.up, self._topic_changed, connection, frame):
             return
-        connection.up.load -= 1
         if frame[:1] == b"\1":
             self._subscribed(connection, frame[1:])
         else:
@@ -242,24 +275,22 @@ class Network:
         if refused is not None:
             refused.pop(connection, None)
         if connection.target_open:
-            self._send(connection.up, self._hung_up_by_asker, connection, _FIN)
+            self.pipes.send(connection.up, self._hung_up_by_asker, connection, _FIN)
 
     def _hung_up_by_asker(self, connection: Connection, _frame: bytes) -> None:
         target = connection.target
-        if target is None or target.hold(self._hung_up_by_asker, connection, _frame):
+        if target is None or not connection.target_open or target.hold(self._hung_up_by_asker, connection, _frame):
             return
-        connection.up.load -= 1
-        if connection.target_open:
-            connection.target_open = False
-            target.incoming.pop(connection, None)
-            target.routes.pop(connection.route, None)
-            for topic in list(connection.in_force):
-                self._unsubscribed(connection, topic)
+        connection.target_open = False
+        target.incoming.pop(connection, None)
+        target.routes.pop(connection.route, None)
+        for topic in list(connection.in_force):
+            self._unsubscribed(connection, topic)
 
     def _hung_up(self, connection: Connection, _frame: bytes) -> None:
         """The target is gone, and the asker hears of it."""
         asker = connection.asker
-        if not connection.asker_open or asker.hold(self._hung_up, connection, _frame):
+        if not connection.asker_open or asker.dark or asker.hold(self._hung_up, connection, _frame):
             return
         if connection.topics is None:
             self._tell_disconnected(connection)
@@ -268,6 +299,15 @@ class Network:
         again = Connection(asker, connection.key, connection.endpoint, connection.place, connection.topics)
         asker.subs[connection.key] = again
         self.clock.at(self.clock.now + RECONNECT_S * (0.5 + self.rng.random()), self._dial, again)
+
+    def _timed_out(self, connection: Connection, pipe: Pipe) -> None:
+        """The kernel at the sending end of a pipe has ended the connection; the other one learns it when a word gets through."""
+        if pipe is connection.up:
+            self._hung_up(connection, _FIN)
+            self.pipes.send(pipe, self._hung_up_by_asker, connection, _FIN)
+        else:
+            self._hung_up_by_asker(connection, _FIN)
+            self.pipes.send(pipe, self._hung_up, connection, _FIN)
 
     def _tell_disconnected(self, connection: Connection) -> None:
         connection.asker_open = False
@@ -284,35 +324,31 @@ class Network:
         connection = body.dealers.get(key)
         if connection is None or connection.target is None:
             self.counters.add("dropped.not_connected")
-        elif self._fits(connection.up):
+        elif self.pipes.fits(connection.up):
             self._count(frame, 1)
-            self._send(connection.up, self._request, connection, frame)
+            self.pipes.send(connection.up, self._request, connection, frame)
 
     def reply(self, body: Body, route: bytes, frame: bytes) -> None:
         connection = body.routes.get(route)
         if connection is None:
             self.counters.add("dropped.no_route")
-        elif self._fits(connection.down):
+        elif self.pipes.fits(connection.down):
             self._count(frame, 1)
-            self._send(connection.down, self._reply, connection, frame)
+            self.pipes.send(connection.down, self._reply, connection, frame)
 
     def publish(self, body: Body, frame: bytes) -> None:
-        paths = self.paths
-        copies = 0
+        paths, pipes, arrival = self.paths, self.pipes, self._gossip
+        sent = 0
         for connection in body.xpub.takers(frame):
-            if paths.drops_gossip(body.name, connection.asker.name):
+            copies = paths.gossip_copies(body.name, connection.asker.name) if paths.meddles else 1
+            if not copies:
                 self.counters.add("dropped.gossip")
-            elif self._fits(connection.down):
-                copies += 1
-                self._send(connection.down, self._gossip, connection, frame)
-        if copies:
-            self._count(frame, copies)
-
-    def _fits(self, pipe: Pipe) -> bool:
-        if pipe.load < self.pipe_max:
-            return True
-        self.counters.add("dropped.pipe_full")
-        return False
+            for _ in range(copies):
+                if pipes.fits(connection.down):
+                    sent += 1
+                    pipes.send(connection.down, arrival, connection, frame)
+        if sent:
+            self._count(frame, sent)
 
     def _count(self, frame: bytes, copies: int) -> None:
         size, code = len(frame), code_of(frame)
@@ -321,25 +357,20 @@ class Network:
         sums[0] += copies
         sums[1] += copies * size
 
-    def _send(self, pipe: Pipe, arrival: Arrival, connection: Connection, frame: bytes) -> None:
-        pipe.load += 1
-        if pipe.held or not self.paths.open(pipe.sender, pipe.receiver):
-            if not pipe.held:
-                pipe.held_since = self.clock.now
-                self._holding[pipe] = None
-            pipe.held.append((arrival, connection, frame))
-        else:
-            self._launch(pipe, arrival, connection, frame)
-
-    def _launch(self, pipe: Pipe, arrival: Arrival, connection: Connection, frame: bytes) -> None:
-        pipe.last_at = max(self.clock.now + self.paths.delay_s(pipe.sender, pipe.receiver), pipe.last_at)
-        self.clock.at(pipe.last_at, arrival, connection, frame)
+    def _waits(self, receiver: Body, pipe: Pipe, arrival: Arrival, connection: Connection, frame: bytes) -> bool:
+        """Whether nobody takes a frame that has arrived: the process is stopped, or the machine is off."""
+        state = receiver.state
+        if state is RUNNING or state is State.GONE:
+            self.pipes.took(pipe)
+            return False
+        if not receiver.hold(arrival, connection, frame):
+            self.pipes.met_nobody(pipe, arrival, connection, frame, receiver)
+        return True
 
     def _request(self, connection: Connection, frame: bytes) -> None:
         target = connection.target
-        if target is None or target.hold(self._request, connection, frame) or target.dark:
+        if target is None or self._waits(target, connection.up, self._request, connection, frame):
             return
-        connection.up.load -= 1
         if not connection.target_open or self.clock.now > connection.up.lost_after:
             self.counters.add("dropped.request_late")
             return
@@ -349,9 +380,8 @@ class Network:
 
     def _reply(self, connection: Connection, frame: bytes) -> None:
         asker = connection.asker
-        if asker.hold(self._reply, connection, frame) or asker.dark:
+        if self._waits(asker, connection.down, self._reply, connection, frame):
             return
-        connection.down.load -= 1
         if not connection.asker_open or self.clock.now > connection.down.lost_after:
             self.counters.add("dropped.reply_late")
             return
@@ -360,9 +390,8 @@ class Network:
 
     def _gossip(self, connection: Connection, frame: bytes) -> None:
         asker = connection.asker
-        if asker.hold(self._gossip, connection, frame) or asker.dark or asker.gossip is None:
+        if asker.gossip is None or self._waits(asker, connection.down, self._gossip, connection, frame):
             return
-        connection.down.load -= 1
         if not connection.asker_open or self.clock.now > connection.down.lost_after:
             self.counters.add("dropped.gossip_late")
             return
@@ -397,7 +426,7 @@ class Network:
 
     def _met(self, body: Body, endpoint: Endpoint) -> Knock:
         place, listener = self._place_of(endpoint), self._listeners.get(endpoint)
-        if not place or not self.paths.both_ways(body.name, place) or (listener is not None and listener.dark):
+        if not place or not self.paths.both_ways(body.name, place) or (listener is not None and self._hangs(listener)):
             return Knock.SILENT
         return Knock.REFUSED if listener is None else Knock.ACCEPTED
 
@@ -406,20 +435,10 @@ class Network:
     def paths_changed(self) -> None:
         """A way may be open again: TCP finds out at its next repeat."""
         now = self.clock.now
-        for pipe in self._holding:
-            wait_s = next_repeat_s(now - pipe.held_since, RETRY_FIRST_S)
-            self.clock.at(pipe.held_since + wait_s, self._release, pipe)
+        self.pipes.paths_changed()
         for connection in self._stuck:
             wait_s = next_repeat_s(now - connection.since, SYN_RETRY_FIRST_S)
             self.clock.at(connection.since + wait_s, self._retry, connection)
-
-    def _release(self, pipe: Pipe) -> None:
-        if pipe.held and self.paths.open(pipe.sender, pipe.receiver):
-            self._holding.pop(pipe, None)
-            held = list(pipe.held)
-            pipe.held.clear()
-            for arrival, connection, frame in held:
-                self._launch(pipe, arrival, connection, frame)
 
     def _retry(self, connection: Connection) -> None:
         if connection in self._stuck:

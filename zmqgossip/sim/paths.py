@@ -29,6 +29,7 @@ class Weather:
         jitter_s: more for each frame: from 0 to this. Frames of one connection never overtake.
         loss: probability that a frame, or a SYN, is lost and comes again after TCP's time-out.
         gossip_drop: probability that a published frame is dropped for one subscriber, as a PUB does at its high-water mark.
+        gossip_twice: probability that one subscriber gets a published frame two times, as a SUB may that connects anew.
     """
 
     delay_s: float = 0.001
@@ -36,17 +37,24 @@ class Weather:
     jitter_s: float = 0.001
     loss: float = 0.0
     gossip_drop: float = 0.0
+    gossip_twice: float = 0.0
+
+    @property
+    def meddles(self) -> bool:
+        """Whether it drops or doubles published frames."""
+        return self.gossip_drop > 0 or self.gossip_twice > 0
 
 
 class Paths:
     """Every path between two places, its weather and whether anything passes."""
 
-    __slots__ = ("_cuts", "_group", "_luck", "_salt", "_special", "calm", "rng", "weather")
+    __slots__ = ("_cuts", "_group", "_luck", "_salt", "_special", "calm", "meddles", "rng", "weather")
 
     def __init__(self, weather: Weather, rng: Random, salt: str) -> None:
         self.weather = weather
         self.rng = rng
         self.calm = True  # nothing is cut: the common case, and one look
+        self.meddles = weather.meddles  # published frames are dropped or doubled somewhere
         self._salt = salt
         self._special: dict[tuple[str, str], Weather] = {}
         self._cuts: dict[tuple[str, str], None] = {}
@@ -61,10 +69,12 @@ class Paths:
             self.weather = weather
         else:
             self._special[(sender, receiver)] = weather
+        self.meddles = any(one.meddles for one in (self.weather, *self._special.values()))
 
     def clear_weather(self, weather: Weather) -> None:
         """The same weather everywhere."""
         self.weather = weather
+        self.meddles = weather.meddles
         self._special.clear()
 
     def cut(self, sender: str, receiver: str) -> None:
@@ -104,7 +114,7 @@ class Paths:
 
     def delay_s(self, sender: str, receiver: str) -> float:
         """How long a frame is on its way, the repeats after a loss included."""
-        weather = self._weather(sender, receiver)
+        weather = self._weather(sender, receiver) if self._special else self.weather
         delay_s = weather.delay_s + self.rng.random() * weather.jitter_s
         if weather.spread_s:
             delay_s += weather.spread_s * self._pair_luck(sender, receiver)
@@ -117,10 +127,12 @@ class Paths:
         lost = 1 - (1 - self._weather(one, other).loss) * (1 - self._weather(other, one).loss)
         return self._repeats_s(lost, SYN_RETRY_FIRST_S) if lost else 0.0
 
-    def drops_gossip(self, sender: str, receiver: str) -> bool:
-        """Whether a PUB drops this frame for this subscriber."""
-        drop = self._weather(sender, receiver).gossip_drop
-        return drop > 0 and self.rng.random() < drop
+    def gossip_copies(self, sender: str, receiver: str) -> int:
+        """How often a published frame goes to one subscriber: 0 when the PUB drops it."""
+        weather = self._weather(sender, receiver)
+        if weather.gossip_drop and self.rng.random() < weather.gossip_drop:
+            return 0
+        return 2 if weather.gossip_twice and self.rng.random() < weather.gossip_twice else 1
 
     def _weather(self, sender: str, receiver: str) -> Weather:
         special = self._special

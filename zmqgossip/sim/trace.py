@@ -21,6 +21,9 @@ from zmqgossip.core.wire import LINK_TOPIC_BYTES, TOPIC_DIGEST, TOPIC_GOSSIP, TO
 TAIL_MAX = 2000
 """Lines kept: in a network of 100 peers about the last second. More would pin too many frames in memory."""
 
+PENDING_MAX = 1 << 16
+"""Bytes that are gathered before they are hashed: a hash costs more to call than to feed."""
+
 Detail: TypeAlias = bytes | Event | str
 _HEAD = struct.Struct(">dBBBI")
 _CODE = struct.Struct(">H")
@@ -32,11 +35,12 @@ _NAMES = {int(code): code.name for code in Code}
 class Trace:
     """The digest of a run and its last lines."""
 
-    __slots__ = ("_hash", "count", "tail")
+    __slots__ = ("_hash", "_pending", "count", "tail")
 
     def __init__(self, tail_max: int = TAIL_MAX) -> None:
         self.count = 0
         self.tail: deque[tuple[float, str, str, Detail, str]] = deque(maxlen=tail_max)
+        self._pending = bytearray()
         self._hash = blake2b(digest_size=16, person=b"zmqgossip-sim")
 
     def note(self, now: float, node: str, kind: str, detail: Detail = b"", other: str = "") -> None:
@@ -48,13 +52,21 @@ class Trace:
         else:
             data = type(detail).__name__.encode() + msgspec.msgpack.encode(detail)
         self.count += 1
-        self._hash.update(_HEAD.pack(now, len(node), len(kind), len(other), len(data)) + (node + kind + other).encode() + data)
+        pending = self._pending
+        pending += _HEAD.pack(now, len(node), len(kind), len(other), len(data))
+        pending += f"{node}{kind}{other}".encode()
+        pending += data
+        if len(pending) > PENDING_MAX:
+            self._hash.update(pending)
+            pending.clear()
         self.tail.append((now, node, kind, detail, other))
 
     @property
     def digest(self) -> str:
         """Everything up to now, in 32 hexadecimal digits."""
-        return self._hash.copy().hexdigest()
+        whole = self._hash.copy()
+        whole.update(self._pending)
+        return whole.hexdigest()
 
     def lines(self, last: int = 60, node: str = "") -> list[str]:
         """The last lines, oldest first; those of one node if it is named."""

@@ -23,10 +23,11 @@ from zmqgossip.core.config import LAN, ProtocolConfig
 from zmqgossip.core.events import Event
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
-from zmqgossip.core.types import Endpoint, PeerRecord
+from zmqgossip.core.types import Endpoint, PeerId, PeerRecord
 from zmqgossip.core.wire import cluster_hash
 from zmqgossip.sim.body import Body, Engine, GossipEngine, State
 from zmqgossip.sim.clock import Action, Clock
+from zmqgossip.sim.garbage import rare_collections
 from zmqgossip.sim.ledger import Ledger
 from zmqgossip.sim.network import Network
 from zmqgossip.sim.paths import ANY, Paths, Weather
@@ -55,6 +56,7 @@ class World:
         bodies: all lives of all places, in the order of their starts.
         keep: whether each body keeps what its user was told and given. Large runs do without.
         watchers: called for every event as `watcher(body, event, now)`.
+        replay: the command that plays this run again, for reports; "" where there is none.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class World:
         self.bodies: list[Body] = []
         self.watchers: list[Watcher] = []
         self.seed_endpoints: list[Endpoint] = []
+        self.replay = ""
         self._makers: dict[str, Maker] = {}
+        self._stored: dict[str, tuple[PeerId, int]] = {}
         self._hosts_count = 0
         self._peers_count = 0
         for number in range(1, seeds + 1):
@@ -118,17 +122,22 @@ class World:
 
     def add_peer(self, name: str = "", config: ProtocolConfig | None = None) -> Body:
         """A peer that starts now and knows all seeds there are."""
+        return self._start(self.create_peer(name, config))
+
+    def create_peer(self, name: str = "", config: ProtocolConfig | None = None) -> Body:
+        """A peer that listens and has not started: for `add_peer`, and for whoever puts it in the midst of its life."""
         host = self._new_host()
         port = 10_000 + 2 * self._hosts_count if self.one_host else 7001
         seeds = tuple(self.seed_endpoints)
 
         def make(body: Body, rng: Random) -> Engine:
-            epoch = int((self.now + WALL_S) * 1000)
-            record = PeerRecord(rng.randbytes(16), epoch, 0, host, port, port + 1)
+            drawn, epoch = rng.randbytes(16), int((self.now + WALL_S) * 1000)
+            peer, before = self._stored.pop(body.name, (drawn, 0))
+            record = PeerRecord(peer, max(epoch, before + 1), 0, host, port, port + 1)
             return PeerEngine(record, seeds, self.cluster, config or self.config, rng, WALL_S)
 
         self._peers_count += 1
-        return self.add(name or f"p{self._peers_count}", Endpoint(host, port), Endpoint(host, port + 1), make)
+        return self._create(name or f"p{self._peers_count}", Endpoint(host, port), Endpoint(host, port + 1), make)
 
     def add_peers(self, count: int, every_s: float = 0.0) -> None:
         """Peers that start one by one, `every_s` apart; the clock goes on meanwhile."""
@@ -139,20 +148,27 @@ class World:
 
     def add(self, name: str, endpoint: Endpoint, publish_endpoint: Endpoint | None, make: Maker) -> Body:
         """Any engine at all, as `name`. `make` is called for each life of it."""
+        return self._start(self._create(name, endpoint, publish_endpoint, make))
+
+    def _create(self, name: str, endpoint: Endpoint, publish_endpoint: Endpoint | None, make: Maker) -> Body:
         assert name not in self.nodes, f"there is a {name} already"
         self._makers[name] = make
-        return self._begin(name, 1, endpoint, publish_endpoint)
+        return self._live(name, 1, endpoint, publish_endpoint)
 
-    def _begin(self, name: str, life: int, endpoint: Endpoint, publish_endpoint: Endpoint | None) -> Body:
+    def _live(self, name: str, life: int, endpoint: Endpoint, publish_endpoint: Endpoint | None) -> Body:
         body = Body(self, name, life, endpoint, publish_endpoint)
         engine = self._makers[name](body, Random(f"{self.seed}/{body.label}"))
-        body.engine = engine
+        body.engine, body.outbox = engine, engine.outbox
         body.gossip = None if publish_endpoint is None else cast(GossipEngine, engine)
         self.nodes[name] = body
         self.bodies.append(body)
         self.network.bind(body)
         self._note(body, "start", str(endpoint))
-        body.turn(engine.start)
+        return body
+
+    @staticmethod
+    def _start(body: Body) -> Body:
+        body.turn(body.engine.start)
         return body
 
     def _new_host(self) -> str:
@@ -165,7 +181,8 @@ class World:
     def run(self, seconds: float) -> None:
         """Lets so much virtual time pass."""
         try:
-            self.clock.advance(self.now + seconds)
+            with rare_collections():
+                self.clock.advance(self.now + seconds)
         except Exception as error:
             error.add_note(self.report())
             raise
@@ -215,6 +232,7 @@ class World:
         body = self.nodes[name]
         if body.state is State.RUNNING and body.gossip is not None:
             self._note(body, "leave")
+            body.leaving = True
             body.turn(body.gossip.leave)
 
     # -- faults of processes ----------------------------------------------------------------------------------------------
@@ -246,14 +264,20 @@ class World:
             body.state = State.GONE
             self.network.end(body, abrupt=False)
 
-    def restart(self, name: str) -> Body:
-        """A new process on the same endpoints, with a new id; what is left of the old one ends first."""
+    def restart(self, name: str, *, keeps_id: bool = False) -> Body:
+        """A new process on the same endpoints; what is left of the old one ends first.
+
+        `keeps_id`: the id was stored, so the new life has the same one and a newer epoch. Otherwise it has a new id.
+        """
         old = self.nodes[name]
+        if keeps_id:
+            assert isinstance(old.engine, PeerEngine), f"{name} is no peer: it has no id"
+            self._stored[name] = (old.engine.me.id, old.engine.me.epoch)
         self.crash(name)
         if old.state is State.DARK:
             old.state = State.GONE
             self.network.end(old, abrupt=True)
-        body = self._begin(name, old.life + 1, old.endpoint, old.publish_endpoint)
+        body = self._start(self._live(name, old.life + 1, old.endpoint, old.publish_endpoint))
         self.network.paths_changed()
         return body
 
@@ -270,6 +294,7 @@ class World:
             if self.nodes[name].state is State.PAUSED:
                 self._note(self.nodes[name], "resume")
                 self.nodes[name].resume()
+                self.network.paths_changed()
 
     def step_clock(self, name: str, seconds: float) -> None:
         """The wall clock of a node jumps; its monotonic one does not."""
@@ -341,9 +366,10 @@ class World:
             raise Violation(f"{len(problems)} problems\n{shown}{more}\n{self.report()}")
 
     def report(self, last: int = 60, node: str = "") -> str:
-        """The seed and the end of the trace, for a run that failed."""
+        """The seed, how to see it again, and the end of the trace, for a run that failed."""
         lines = self.trace.lines(last, node)
-        return "\n".join([f"seed {self.seed}, {self.now:.6f} s, {self.trace.count} events, digest {self.digest}", *lines])
+        again = [f"replay: {self.replay}"] if self.replay else []
+        return "\n".join([f"seed {self.seed}, {self.now:.6f} s, {self.trace.count} events, digest {self.digest}", *again, *lines])
 
     def _note(self, body: Body, kind: str, words: str = "") -> None:
         self.trace.note(self.now, body.label, kind, words)

@@ -1,11 +1,13 @@
 """An XPUB's memory: which connections take which topics.
 
 A frame goes to every connection that has a topic which is a prefix of it, once. As libzmq does, it says of a subscription only
-whether its topic is new here. How frames travel is `network`'s business.
+whether its topic is new here. Subscriptions change rarely and frames come all the time, so who takes a topic stands in a tuple that is
+made anew with each change. How frames travel is `network`'s business.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,16 +19,17 @@ class Xpub(Generic[T]):
     __slots__ = ("_lengths", "_topics")
 
     def __init__(self) -> None:
-        self._topics: dict[bytes, dict[T, None]] = {}
+        self._topics: dict[bytes, tuple[T, ...]] = {}
         self._lengths: dict[int, int] = {}
 
     def subscribe(self, who: T, topic: bytes) -> bool:
         """Whether nobody had this topic before."""
         takers = self._topics.get(topic)
         if takers is not None:
-            takers[who] = None
+            if who not in takers:
+                self._topics[topic] = (*takers, who)
             return False
-        self._topics[topic] = {who: None}
+        self._topics[topic] = (who,)
         self._lengths[len(topic)] = self._lengths.get(len(topic), 0) + 1
         return True
 
@@ -35,8 +38,9 @@ class Xpub(Generic[T]):
         takers = self._topics.get(topic)
         if takers is None:
             return False
-        takers.pop(who, None)
-        if takers:
+        rest = tuple(other for other in takers if other is not who)
+        if rest:
+            self._topics[topic] = rest
             return False
         del self._topics[topic]
         self._lengths[len(topic)] -= 1
@@ -44,19 +48,16 @@ class Xpub(Generic[T]):
             del self._lengths[len(topic)]
         return True
 
-    def takers(self, frame: bytes) -> list[T]:
+    def takers(self, frame: bytes) -> Sequence[T]:
         """Who gets this frame."""
-        found: list[dict[T, None]] = []
+        found: list[tuple[T, ...]] = []
         for length in self._lengths:
             takers = self._topics.get(frame[:length]) if len(frame) >= length else None
             if takers:
                 found.append(takers)
         if len(found) == 1:
-            return list(found[0])
-        once: dict[T, None] = {}
-        for takers in found:
-            once.update(takers)
-        return list(once)
+            return found[0]
+        return list(dict.fromkeys(taker for takers in found for taker in takers))
 
     @property
     def topics(self) -> list[bytes]:
