@@ -12,7 +12,7 @@ is no stream: nobody has announced itself. From here on everything is played.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from msgspec.structs import replace
@@ -31,9 +31,10 @@ from zmqgossip.sim.garbage import rare_collections
 from zmqgossip.sim.world import World
 
 
-def settle(world: World, count: int, *, periodic: bool = True) -> list[Body]:
+def settle(world: World, count: int, *, periodic: bool = True, links: Sequence[tuple[int, int]] | None = None) -> list[Body]:
     """Adds `count` peers that are ready and linked with one another. The world has no peers before.
 
+    `links`: who has dialled whom, as places from 0, for an overlay that was seen elsewhere; None draws one by the overlay's rule.
     `periodic`: probes, presence renewals and leases run, each from a random point of its interval. Otherwise nothing
     happens by itself, for as long as it takes, until `begin_periodic`; only links that are made meanwhile are watched at once.
     """
@@ -52,10 +53,8 @@ def _settle(world: World, count: int, luck: Random) -> list[Body]:
         peer.membership.me = replace(peer.me, ready=True)
         peer.members.become(peer.me)
     _list_all(world, bodies)
-    neighbours = _draw_overlay(world, peers, luck)
-    for one, others in enumerate(neighbours):
-        for other in others:
-            _link(world, bodies[one], bodies[other])
+    for one, other in _draw_overlay(world, peers, luck) if links is None else links:
+        _link(world, bodies[one], bodies[other])
     _tell_members(world, peers, luck)
     for body, peer in zip(bodies, peers, strict=True):
         _make_ready(world, body, peer)
@@ -119,7 +118,7 @@ def _enter(seed: SeedEngine, peer: PeerEngine, key: int, now: float) -> None:
 # -- links ----------------------------------------------------------------------------------------------------------------
 
 
-def _draw_overlay(world: World, peers: list[PeerEngine], luck: Random) -> list[list[int]]:
+def _draw_overlay(world: World, peers: list[PeerEngine], luck: Random) -> list[tuple[int, int]]:
     """Whom each peer has dialled: random others that are not its neighbours yet and have room, as many as the config says."""
     count = len(peers)
     links: list[dict[int, None]] = [{} for _ in peers]
@@ -133,7 +132,7 @@ def _draw_overlay(world: World, peers: list[PeerEngine], luck: Random) -> list[l
             if other not in links[one] and len(links[other]) < peers[other].node.config.neighbours_max:
                 links[one][other] = links[other][one] = None
                 dialled[one].append(other)
-    return dialled
+    return [(one, other) for one, others in enumerate(dialled) for other in others]
 
 
 def _others(one: int, count: int, luck: Random) -> Iterator[int]:
