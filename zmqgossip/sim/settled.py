@@ -40,13 +40,13 @@ def settle(world: World, count: int, *, periodic: bool = True, links: Sequence[t
     """
     assert not world.peers, "a settled world begins settled: others join it afterwards"
     with rare_collections():
-        bodies = _settle(world, count, Random(f"{world.seed}/settled"))
+        bodies = _settle(world, count, links, Random(f"{world.seed}/settled"))
     if periodic:
         begin_periodic(world)
     return bodies
 
 
-def _settle(world: World, count: int, luck: Random) -> list[Body]:
+def _settle(world: World, count: int, links: Sequence[tuple[int, int]] | None, luck: Random) -> list[Body]:
     bodies = [world.create_peer() for _ in range(count)]
     peers = [_engine(body) for body in bodies]
     for peer in peers:
