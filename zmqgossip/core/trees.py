@@ -127,6 +127,17 @@ class Trees:
             bucket = self._buckets[number] = _Bucket()
         return bucket
 
+    def starving(self, now: float) -> list[int]:
+        """Buckets in which others sent lately and that no neighbour pushes here, though some could: there is none, or a prune was wrong."""
+        links = list(self._view.synced())
+        return [
+            number
+            for number, bucket in self._buckets.items()
+            if links
+            and any(key and now - at < ACTIVE_S for key, at in bucket.ways.values())
+            and all(number in link.lazy for link in self._view.up())
+        ]
+
     # -- subscriptions ----------------------------------------------------------------------------------------------------
 
     def _prune(self, link: Link, number: int) -> None:

@@ -116,19 +116,23 @@ class World:
 
         return self.add(name, endpoint, None, make)
 
-    def add_peer(self, name: str = "", config: ProtocolConfig | None = None) -> Body:
-        """A peer that starts now and knows all seeds there are."""
+    def add_peer(self, name: str = "", config: ProtocolConfig | None = None, *, keeps_id: bool = False) -> Body:
+        """A peer that starts now and knows all seeds there are. `keeps_id`: each life of it has the id of the first, and a newer epoch."""
+        self._peers_count += 1
+        name = name or f"p{self._peers_count}"
         host = self._new_host()
         port = 10_000 + 2 * self._hosts_count if self.one_host else 7001
         seeds = tuple(self.seed_endpoints)
 
         def make(body: Body, rng: Random) -> Engine:
             epoch = int((self.now + WALL_S) * 1000)
-            record = PeerRecord(rng.randbytes(16), epoch, 0, host, port, port + 1)
+            earlier = [one.engine.me for one in self.bodies if one.name == name and isinstance(one.engine, PeerEngine)] if keeps_id else []
+            if earlier:
+                epoch = max(epoch, earlier[-1].epoch + 1)
+            record = PeerRecord(earlier[0].id if earlier else rng.randbytes(16), epoch, 0, host, port, port + 1)
             return PeerEngine(record, seeds, self.cluster, config or self.config, rng, WALL_S)
 
-        self._peers_count += 1
-        return self.add(name or f"p{self._peers_count}", Endpoint(host, port), Endpoint(host, port + 1), make)
+        return self.add(name, Endpoint(host, port), Endpoint(host, port + 1), make)
 
     def add_peers(self, count: int, every_s: float = 0.0) -> None:
         """Peers that start one by one, `every_s` apart; the clock goes on meanwhile."""
