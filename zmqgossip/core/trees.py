@@ -94,9 +94,9 @@ class Trees:
             bucket.ways.pop(stream.key, None)
 
     def _may_prune(self, link: Link, number: int, now: float) -> bool:
-        ways = self._active_ways(number, now)
-        if not ways:
+        if not self._is_active(number, now):
             return number == self._own
+        ways = self._active_ways(number, now)
         if link.key in ways:
             return False
         eager = sum(number not in other.lazy for other in self._view.up())
@@ -128,12 +128,16 @@ class Trees:
         return bucket
 
     def starving(self, now: float) -> list[int]:
-        """Buckets in which others sent lately and that no neighbour pushes here, though some could: there is none, or a prune was wrong."""
+        """Buckets in which others sent lately and that no neighbour pushes here, though some could: there is none, or a prune was wrong.
+
+        One's own does not count: it was pruned everywhere before somebody else began to send in it.
+        """
         links = list(self._view.synced())
         return [
             number
             for number, bucket in self._buckets.items()
             if links
+            and number != self._own
             and any(key and now - at < ACTIVE_S for key, at in bucket.ways.values())
             and all(number in link.lazy for link in self._view.up())
         ]

@@ -30,6 +30,7 @@ STEPS_S_MAX = 12.0
 SIZES = (0, 1, 40, 100, 400, 900, 1500, 6000)
 SMALL_STORE, SMALL_MESSAGE = 100_000, 1500
 """A store that holds what the windows of all promise, and no more: a segment of everybody is always under way, so it must be small."""
+JOINS_MAX = 4
 RATES = (1.0, 2.0, 4.0, 8.0)
 
 
@@ -137,5 +138,7 @@ def _config(rng: Random, peers: int) -> ProtocolConfig:
     if rng.random() < 0.2:
         config = replace(config, sync_timeout_s=0.1, seed_timeout_s=0.3, hello_interval_s=0.1)
     if rng.random() < 0.2:
-        config = replace(config, streams_max=4 * peers, tombstones_max=rng.choice((1, 3)), members_max=max(10, 2 * peers))
+        config = replace(config, tombstones_max=rng.choice((1, 3)), members_max=max(10, 2 * peers))
+    if rng.random() < 0.3:
+        config = replace(config, streams_max=peers + JOINS_MAX + 2)  # all that live have a place, and few of those that are gone
     return config

@@ -25,7 +25,7 @@ from zmqgossip.sim.footprint import footprint
 from zmqgossip.sim.graves import Graves
 from zmqgossip.sim.network import PIPE_MAX
 from zmqgossip.sim.outcome import Outcome, Row
-from zmqgossip.sim.plan import Plan, drawn
+from zmqgossip.sim.plan import JOINS_MAX, Plan, drawn
 from zmqgossip.sim.world import Violation, World
 
 REST_S = 120.0
@@ -42,7 +42,6 @@ GROWTH_MAX = 40
 """Items by which a node may differ between two moments in which nothing happens: probes and answers that are under way."""
 CUT_OFF_S_MAX = 12.0
 """How long a cut lasts, and a pause: past the three misses of a death, past `slow_after_s`, and past a lease."""
-JOINS_MAX = 4
 
 
 class Swarm:
