@@ -128,16 +128,16 @@ class Trees:
         return bucket
 
     def starving(self, now: float) -> list[int]:
-        """Buckets in which others sent lately and that no neighbour pushes here, though some could: there is none, or a prune was wrong.
+        """Buckets that a neighbour pushed lately and that all have been asked not to push: there is none, or a prune was wrong.
 
-        One's own does not count: it was pruned everywhere before somebody else began to send in it.
+        One's own does not count: it was pruned everywhere before somebody else began to send in it. Nor does one whose way went with a
+        link, while those that are left had no baseline yet: that is for pulls to mend.
         """
-        links = list(self._view.synced())
         return [
             number
             for number, bucket in self._buckets.items()
-            if links
-            and number != self._own
+            if number != self._own
+            and self._view.up_count
             and any(key and now - at < ACTIVE_S for key, at in bucket.ways.values())
             and all(number in link.lazy for link in self._view.up())
         ]

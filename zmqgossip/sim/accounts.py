@@ -141,11 +141,8 @@ def short(world: World, book: Book | None = None) -> list[str]:
     return found
 
 
-def restless(world: World, *, same: bool = True) -> list[str]:
-    """What is still unsettled, where it must be quiet: streams, marks, wants, windows, flushes.
-
-    `same`: all must remember the same streams as well; not so where some were forgotten for want of a place.
-    """
+def restless(world: World) -> list[str]:
+    """What is still unsettled, where it must be quiet: streams, marks, wants, windows, flushes."""
     found = []
     roots: dict[int, str] = {}
     for body in world.peers:
@@ -162,7 +159,7 @@ def restless(world: World, *, same: bool = True) -> list[str]:
         if not gossip.publisher.wants_more:
             found.append(f"{body.label} still waits for its window")
         roots.setdefault(gossip.streams.root, body.label)
-    if len(roots) > 1 and same:
+    if len(roots) > 1:
         found.append(f"settled streams differ: {roots}")
     return found
 
