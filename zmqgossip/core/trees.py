@@ -133,13 +133,15 @@ class Trees:
         One's own does not count: it was pruned everywhere before somebody else began to send in it. Nor does one whose way went with a
         link, while those that are left had no baseline yet: that is for pulls to mend.
         """
+        links = list(self._view.up())
+        if not links or not all(link.synced for link in links):
+            return []
         return [
             number
             for number, bucket in self._buckets.items()
             if number != self._own
-            and self._view.up_count
             and any(key and now - at < ACTIVE_S for key, at in bucket.ways.values())
-            and all(number in link.lazy for link in self._view.up())
+            and all(number in link.lazy for link in links)
         ]
 
     # -- subscriptions ----------------------------------------------------------------------------------------------------
