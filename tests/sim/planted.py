@@ -185,15 +185,6 @@ def _begins_one_too_high(right: Any) -> Any:
     return begin
 
 
-def _leaves_out_what_is_settled(_: Any) -> Any:
-    """Only streams that are under way are told to a newcomer: of the others it begins at 0."""
-
-    def positions(self: Streams) -> list[Position]:
-        return [stream.position for stream in self._streams.values() if stream.contiguous and not stream.settled]
-
-    return positions
-
-
 def _gives_a_baseline_that_it_has_not(right: Any) -> Any:
     """Whoever is asked gives what it has, before it has its own."""
 
@@ -215,7 +206,6 @@ BUGS = (
     Bug("prune: the last parent", Trees, "_may_prune", _prunes_the_last_parent, 17),
     Bug("tombstones: none for strangers", Members, "_store", _no_tombstone_for_strangers, 7),
     Bug("baseline: one too high", Streams, "begin", _begins_one_too_high, 1),
-    Bug("baseline: leaves out what is settled", Streams, "positions", _leaves_out_what_is_settled, 41),
     Bug("baseline: given before it is there", Baseline, "on_sync", _gives_a_baseline_that_it_has_not, 7),
 )
 
