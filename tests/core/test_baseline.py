@@ -25,6 +25,7 @@ from zmqgossip.core.baseline import GIVE_AGAIN_S, PART_MAX, PARTS_MAX
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.events import Ready
 from zmqgossip.core.gossip_messages import BaselinePart, NotYet, Position, Sync, Synced
+from zmqgossip.core.lives import EPOCH_ENDS_S
 from zmqgossip.core.messages import Bye, Leave, UnknownLink
 from zmqgossip.core.types import PeerRecord
 from zmqgossip.core.view import LinkState
@@ -111,6 +112,17 @@ def test_what_waits_is_bounded_and_what_does_not_fit_is_neither_passed_on_nor_re
     assert [number for number, _ in received(bench)] == [1, 2]
     far.gossip(frames[2])
     assert [number for number, _ in received(bench)] == [1, 2, 3], "it is new when it comes again"
+
+
+def test_of_two_lives_of_one_id_in_a_baseline_the_earlier_one_ends() -> None:
+    bench, (far,) = newcomer(2)
+    later = peer(9, epoch=EPOCH + 1)
+    far.gives_baseline(at(peer(9), 4), at(later, 2))
+    far.gossip(segment(peer(9), 5, [b"what was under way"]))
+    bench.wait(EPOCH_ENDS_S + 0.5)
+    assert [number for number, _ in received(bench)] == [5]
+    assert bench.engine.gossip.streams.get(peer(9).id, EPOCH) is None
+    assert bench.engine.gossip.streams.get(peer(9).id, EPOCH + 1) is not None
 
 
 def test_ones_own_stream_and_one_from_the_future_are_not_taken_from_a_baseline() -> None:

@@ -164,6 +164,18 @@ def test_two_epochs_of_one_origin_are_two_streams_and_the_older_one_ends_after_t
     assert bench.count("dropped.old_epoch") == 1 and len(bench.deliveries) == 5
 
 
+def test_a_life_whose_beginning_nobody_keeps_ends_the_one_before_it() -> None:
+    bench, (far,) = begun(2)
+    later = peer(77, epoch=EPOCH + 1)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(later, 5))
+    bench.wait(0.2)
+    gives(far, later, [], oldest=6, contiguous=5)
+    bench.wait(10.0)
+    assert [(event.epoch, event.first, event.last) for event in bench.events(MessagesLost)] == [(EPOCH + 1, 1, 5)]
+    assert bench.engine.gossip.streams.get(ORIGIN.id, EPOCH) is None
+
+
 def test_a_digest_of_a_later_life_ends_no_stream() -> None:
     bench, (far,) = begun(2)
     far.gossip(segment(ORIGIN, 1))

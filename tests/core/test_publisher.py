@@ -200,3 +200,11 @@ def test_nobody_is_missed_where_all_that_lack_it_are_named_however_many_they_are
     assert who_missed(report(1, peer(1), *have[1:], slow=lack), everybody) is None
     named_in_vain = [*lack[:3], have[0]]
     assert set(who_missed(report(1, peer(1), *have, *lack[3:], slow=named_in_vain), everybody) or ()) == {one.id for one in lack[:3]}
+
+
+def test_of_many_that_are_slow_to_somebody_a_few_may_have_it_from_others() -> None:
+    everybody = [peer(number) for number in range(2, 15)]
+    have, lack = everybody[:4], everybody[4:]
+    for named in ([*lack, have[3]], [have[0], *lack], [*lack[:5], *have[1:3], *lack[5:]]):
+        assert set(who_missed(report(1, peer(1), *have, slow=named), everybody) or ()) == {one.id for one in lack}
+    assert who_missed(report(1, peer(1), *have, slow=[*lack[1:], have[0]]), everybody) is None

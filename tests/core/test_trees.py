@@ -109,6 +109,22 @@ def test_ones_own_bucket_is_kept_where_another_of_its_origins_comes_from() -> No
     assert not lazy(one, bucket_of(mate.id))
 
 
+def test_ones_own_bucket_is_not_pruned_everywhere_while_another_of_its_origins_has_lost_its_way() -> None:
+    bench, (one, other, third) = begun(2, 3, 4)
+    mate = peer(257)
+    for number in (1, 2):
+        one.gossip(propagated(segment(mate, number)))
+    one.crashes()
+    for _ in range(8):
+        publish(bench, b"x")
+        frame = propagated(bench.segments[-1])
+        for far in (other, third):
+            if not lazy(far, bucket_of(mate.id)):
+                far.gossip(frame)
+        bench.wait(0.25)
+    assert not (lazy(other, bucket_of(mate.id)) and lazy(third, bucket_of(mate.id)))
+
+
 def test_a_parent_that_is_lost_is_replaced_by_a_pruned_one_that_is_asked_what_is_there() -> None:
     bench, fars = begun(2, 3, 4)
     all_bring(bench, fars, 1, 10)

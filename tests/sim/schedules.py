@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from tests.sim.accounts import FlushBook, engine_of, holes, restless, short, unjust_losses
 from zmqgossip.core.config import LAN, ProtocolConfig
 from zmqgossip.sim import Weather, World, checkers
+from zmqgossip.sim.accounts import FlushBook, engine_of, holes, restless, short
 from zmqgossip.sim.body import State
+from zmqgossip.sim.excuses import unjust_losses
 
 SMALL = replace(LAN, pipe_segments=16, kept_bytes_max=40_000, beyond_bytes_max=20_000, segment_bytes_max=2_000, pull_bytes_max=5_000)
 KNOBS = {

@@ -11,12 +11,12 @@ from random import Random
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.sim.accounts import FlushBook, engine_of, holes, named_lost, restless, short
 from tests.sim.schedules import DEADLY, GENTLE, KNOBS, ROUGH, play, verdict
 from zmqgossip.core.config import LAN, ProtocolConfig
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.types import Endpoint, PeerRecord
 from zmqgossip.sim import Body, Weather, World, checkers
+from zmqgossip.sim.accounts import FlushBook, engine_of, holes, named_lost, restless, short
 from zmqgossip.sim.world import WALL_S
 
 few = settings(max_examples=8, deadline=None, derandomize=True, database=None)

@@ -288,6 +288,8 @@ class Gossip:
         self.streams.begin(positions)
         for stream in self.streams.all():
             if stream is not self.publisher.stream:
+                if stream.highest:
+                    self.lives.first_came(stream, now)
                 self._deliver(stream, self.streams.advance(stream))
                 self.digests.touch(stream, now)
                 self._settle(stream, now)
@@ -365,6 +367,8 @@ class Gossip:
         for stream, number in jumps:
             ends = [gone.messages for gone in stream.gone.values() if gone.contiguous == number - 1]
             stream.gone.clear()
+            if not stream.highest:
+                self.lives.first_came(stream, now)
             released = self.streams.jump(stream, number)
             stream.jumped_at, stream.lacks_until = now, math.inf
             self._node.counters.add("streams.jumped")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, islice
 
 from zmqgossip.core.backlog import Backlog, Publication
 from zmqgossip.core.gossip_messages import FlushReport, Messages
@@ -38,8 +39,8 @@ FLUSHES_UNDER_WAY = 4
 FLUSH_AGAIN_S = 0.05
 """Before a flush is sent again, or looked at again with another list of members."""
 FLUSH_AGAIN_MAX_S = 0.5
-SUBSETS_MAX = 8
-"""Slow peers that may or may not have it: so many, and every choice of them is looked at."""
+CHOICES_MAX = 1024
+"""Of those that are slow to somebody and have it all the same: so many are looked at, in a ms or two. That is all choices of ten peers."""
 U64 = 1 << 64
 Living = Callable[[], Sequence[PeerRecord]]
 
@@ -279,18 +280,16 @@ class Publisher:
 def who_missed(report: FlushReport, everybody: Sequence[PeerRecord]) -> tuple[PeerId, ...] | None:
     """The slow ones that do not have it, if all others do; None if somebody else lacks it.
 
-    A slow neighbour of one node may have it of another, so every choice of the first ones is tried; where there are more, only all.
+    A slow neighbour of one node may have it of another. How many have is known, so every choice of so many is tried, up to a limit.
     """
     hashes = {record.id: life_hash(record.id, record.epoch) for record in everybody}
     wanted = (sum(hashes.values()) - report.total) % U64
-    named = tuple(peer for peer in report.slow if peer in hashes)
-    missing = len(everybody) - report.count
-    if len(named) == missing and sum(hashes[peer] for peer in named) % U64 == wanted:
-        return named
-    slow = named[:SUBSETS_MAX]
-    for choice in range(1 << len(slow)):
-        if choice.bit_count() == missing:
-            chosen = tuple(peer for place, peer in enumerate(slow) if choice >> place & 1)
-            if sum(hashes[peer] for peer in chosen) % U64 == wanted:
-                return chosen
+    named = [peer for peer in report.slow if peer in hashes]
+    have_count = len(named) - (len(everybody) - report.count)
+    if not 0 <= have_count <= len(named):
+        return None
+    surplus = (sum(hashes[peer] for peer in named) - wanted) % U64
+    for have in islice(combinations(named, have_count), CHOICES_MAX):
+        if sum(hashes[peer] for peer in have) % U64 == surplus:
+            return tuple(peer for peer in named if peer not in have)
     return None

@@ -94,9 +94,9 @@ class Trees:
             bucket.ways.pop(stream.key, None)
 
     def _may_prune(self, link: Link, number: int, now: float) -> bool:
-        ways = self._active_ways(number, now)
-        if not ways:
+        if not self._is_active(number, now):
             return number == self._own
+        ways = self._active_ways(number, now)
         if link.key in ways:
             return False
         eager = sum(number not in other.lazy for other in self._view.up())
@@ -126,6 +126,23 @@ class Trees:
         if bucket is None:
             bucket = self._buckets[number] = _Bucket()
         return bucket
+
+    def starving(self, now: float) -> list[int]:
+        """Buckets that a neighbour pushed lately and that all have been asked not to push: there is none, or a prune was wrong.
+
+        One's own does not count: it was pruned everywhere before somebody else began to send in it. Nor does one whose way went with a
+        link, while those that are left had no baseline yet: that is for pulls to mend.
+        """
+        links = list(self._view.up())
+        if not links or not all(link.synced for link in links):
+            return []
+        return [
+            number
+            for number, bucket in self._buckets.items()
+            if number != self._own
+            and any(key and now - at < ACTIVE_S for key, at in bucket.ways.values())
+            and all(number in link.lazy for link in links)
+        ]
 
     # -- subscriptions ----------------------------------------------------------------------------------------------------
 

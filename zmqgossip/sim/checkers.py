@@ -15,7 +15,7 @@ from operator import attrgetter
 from zmqgossip.core.gossip_messages import MARKS_MAX
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.seed import SeedEngine
-from zmqgossip.core.types import FIRST_ID, Member, PeerId, PeerState
+from zmqgossip.core.types import FIRST_ID, Member, PeerState
 from zmqgossip.core.wire import SEGMENT_BYTES_MAX
 from zmqgossip.sim.body import Body, State
 from zmqgossip.sim.ledger import Stream, StreamKey
@@ -89,12 +89,8 @@ def held_dead(world: World) -> list[str]:
     return found
 
 
-def _ghosts_of(observer: Body, tombstones: Iterator[Member] | list[Member], living: dict[PeerId, Body]) -> list[str]:
-    return [
-        f"{observer.label} holds {living[member.record.id].label} {member.state.name}"
-        for member in tombstones
-        if member.record.id in living and member.record.epoch == _epoch(living[member.record.id])
-    ]
+def _ghosts_of(observer: Body, tombstones: Iterator[Member] | list[Member], living: dict[StreamKey, Body]) -> list[str]:
+    return [f"{observer.label} holds {living[_life(member)].label} {member.state.name}" for member in tombstones if _life(member) in living]
 
 
 def wrong_tables(world: World) -> list[str]:
@@ -102,8 +98,8 @@ def wrong_tables(world: World) -> list[str]:
     living, gone = _living(world), _gone(world)
     found = []
     for observer, peer in _peer_engines(world):
-        held = {member.record.id: member for member in peer.members.living()}
-        wanted = {link.peer.id for link in peer.view.up()} if peer.members.partial else living.keys()
+        held = {_life(member): member for member in peer.members.living()}
+        wanted = {(link.peer.id, link.peer.epoch) for link in peer.view.up()} if peer.members.partial else living.keys()
         unknown = [body for key, body in living.items() if body is not observer and key in wanted and key not in held]
         found += [f"{observer.label} does not know {body.label}" for body in unknown]
         ghosts = [(gone[key], member.state) for key, member in held.items() if key in gone]
@@ -119,12 +115,12 @@ def wrong_tables(world: World) -> list[str]:
 def wrong_lists(world: World) -> list[str]:
     """No seed lists anybody who is gone; every running peer is listed, alive, by as many seeds as it chooses, if they run."""
     living, gone = _living(world), _gone(world)
-    listed: dict[PeerId, int] = {}
+    listed: dict[StreamKey, int] = {}
     seeds = _seed_engines(world)
     found = []
     for observer, seed in seeds:
         for member in seed.registry.page(FIRST_ID, EVERYBODY)[0]:
-            key = member.record.id
+            key = _life(member)
             if key in gone:
                 found.append(f"{observer.label} lists {gone[key].label}, who is gone")
             elif key in living and member.state is not PeerState.ALIVE:
@@ -170,6 +166,16 @@ def up_links(world: World) -> dict[str, list[str]]:
     return {body.name: [other.name for other in others if body in ups[other]] for body, others in ups.items()}
 
 
+def starving(world: World) -> list[str]:
+    """Nobody has pruned all neighbours that push a bucket in which something travels."""
+    found = []
+    for observer, peer in _peer_engines(world):
+        buckets = peer.gossip.trees.starving(world.now)
+        if buckets:
+            found.append(f"{observer.label} has {len(peer.view)} links and nobody who pushes buckets {buckets}")
+    return found
+
+
 # -- limits ---------------------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +203,7 @@ def over_limits(world: World) -> list[str]:
     return found
 
 
-SAFETY: tuple[Checker, ...] = (wrong_deliveries, disorder, over_limits)
+SAFETY: tuple[Checker, ...] = (wrong_deliveries, disorder, over_limits, starving)
 """Always."""
 LIVENESS: tuple[Checker, ...] = (undelivered, held_dead, wrong_tables, wrong_lists, split_overlay)
 """When faults have stopped and it is quiet again."""
@@ -218,15 +224,16 @@ def _seed_engines(world: World) -> list[tuple[Body, SeedEngine]]:
     return [(body, body.engine) for body in running if isinstance(body.engine, SeedEngine)]
 
 
-def _living(world: World) -> dict[PeerId, Body]:
-    return {peer.me.id: body for body, peer in _peer_engines(world)}
+def _living(world: World) -> dict[StreamKey, Body]:
+    """By id and epoch: a process that was started again under its old id is another one."""
+    return {(peer.me.id, peer.me.epoch): body for body, peer in _peer_engines(world)}
 
 
-def _gone(world: World) -> dict[PeerId, Body]:
+def _gone(world: World) -> dict[StreamKey, Body]:
     """Whoever has lived and does not now. A paused one is in neither: it may be held anything."""
-    return {body.engine.me.id: body for body in world.bodies if isinstance(body.engine, PeerEngine) and not body.live}
+    engines = [(body, body.engine) for body in world.bodies if not body.live]
+    return {(engine.me.id, engine.me.epoch): body for body, engine in engines if isinstance(engine, PeerEngine)}
 
 
-def _epoch(body: Body) -> int:
-    assert isinstance(body.engine, PeerEngine)
-    return body.engine.me.epoch
+def _life(member: Member) -> StreamKey:
+    return member.record.id, member.record.epoch
