@@ -14,7 +14,7 @@ from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
 from zmqgossip.core.codes import Why
 from zmqgossip.core.config import DEFAULT
-from zmqgossip.core.events import NeighbourDown, NeighbourUp, Refuted
+from zmqgossip.core.events import Isolated, NeighbourDown, NeighbourUp, Refuted
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import Bye, Hello, LinkUp, Refused, UnknownLink, Welcome
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
@@ -513,6 +513,15 @@ def test_a_lost_neighbour_is_replaced_at_once_by_another() -> None:
     lost = dialled(bench)[0]
     bench.disconnect(bench.keys_of(lost.endpoint)[0])
     assert bench.keys_of(spare.endpoint) != [] and bench.keys_of(lost.endpoint) == []
+
+
+def test_who_has_lost_the_last_link_says_so_and_nobody_else_does() -> None:
+    bench = PeerBench()
+    first, second = neighbour(bench, 2), neighbour(bench, 3)
+    first.asks(Bye(first.link.mine, ""))
+    assert bench.events(Isolated) == []
+    second.asks(Bye(second.link.mine, ""))
+    assert bench.events(Isolated) == [Isolated(2)] and bench.count("links.isolated") == 1
 
 
 def test_a_peer_whom_nobody_listens_for_is_tried_again_for_ever_with_pauses_that_grow_to_the_limit() -> None:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from zmqgossip.core.accusations import Accusations
 from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.codes import Evidence
-from zmqgossip.core.events import MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
+from zmqgossip.core.events import Isolated, MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.liveness import Liveness
@@ -367,6 +367,9 @@ class Membership:
 
     def link_ended(self, link: Link, now: float) -> None:
         """What others kept of a link that was given up."""
+        if link.state is LinkState.UP and self._view.up_count == 0 and not self._overlay.stopped:
+            self._node.counters.add("links.isolated")
+            self._node.outbox.event(Isolated(self._members.living_count))
         self._liveness.forget(link)
         self.shuffles.link_lost(link)
         self._members.unfollow(link.peer.id)
