@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         DeadReportReceived,
         Event,
         FrameRefused,
+        Isolated,
         LeaveReceived,
         Left,
         LoopLate,
@@ -75,7 +76,7 @@ _HOMES = {
     "core.config": "ProtocolConfig",
     "core.errors": "CannotBind ConfigError InvalidTimeout InvalidTopic NodeClosed PayloadTooLarge PeerBusy PeerGone PortInUse"
     " RequestFailed Timeout WouldBlock ZmqGossipError",
-    "core.events": "Connected DeadReportReceived Event FrameRefused LeaveReceived Left LoopLate MembersFull MembersPartial"
+    "core.events": "Connected DeadReportReceived Event FrameRefused Isolated LeaveReceived Left LoopLate MembersFull MembersPartial"
     " MessagesLost NeighbourCaughtUp NeighbourDown NeighbourReported NeighbourSlow NeighbourUp NoSeed PeerAlive PeerCleared PeerDead"
     " PeerHeld PeerJoined PeerLeft PeerListed PeerNotListed PeerReady PeerRemoved PeerSuspected ProbeMissed ProbeReceived Ready"
     " Refuted RegistrationReceived RegistrationRefused RemoteLimited ReplyReceived SeedAccepted SeedLost VerdictHeard VersionRefused"
@@ -99,6 +100,7 @@ __all__ = [
     "FrameRefused",
     "InvalidTimeout",
     "InvalidTopic",
+    "Isolated",
     "LeaveReceived",
     "Left",
     "LoopLate",

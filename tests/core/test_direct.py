@@ -12,6 +12,7 @@ import pytest
 from tests.core.harness import CODEC, REFUSED, Far, PeerBench, config, neighbour, notice_segment, peer
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
+from zmqgossip.core.backoff import Failure
 from zmqgossip.core.codes import Body, Status
 from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.direct import SEND_AGAIN_MAX, SEND_AGAIN_S
@@ -34,7 +35,8 @@ def asker(**knobs: Any) -> PeerBench:
     seed = bench.join()
     bench.attended = True
     neighbour(bench, 2)
-    bench.engine.overlay._failures.update({peer(number).id: (1, bench.now + 3600) for number in range(3, 9)})
+    waits = {peer(number).id: Failure(peer(number), 1, bench.now + 3600) for number in range(3, 9)}
+    bench.engine.overlay._backoff._failures.update(waits)
     bench.told(seed, *[peer(number) for number in range(3, 9)])
     bench.forget()
     return bench

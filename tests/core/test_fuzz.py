@@ -136,7 +136,9 @@ BODIES: list[Body] = [
     m.Hello(CAROL, ALICE.id, NONCE, ["plain"], receipt(CAROL, ALICE)),
     m.Welcome(BOB, NONCE, NONCE, "plain", receipt(BOB, ALICE)),
     m.Refused(Why.FULL, 0, 0, [CAROL, DAVE]),
-    m.Bye(NONCE, "did not come up in time"),
+    m.Bye(NONCE, "did not come up in time", [CAROL]),
+    m.Shuffle(NONCE, [CAROL, DAVE]),
+    m.Shuffled([CAROL, DAVE]),
     m.UnknownLink(NONCE, CAROL.id),
     m.LinkUp(NONCE),
     m.Probe(WALL, 5002, NONCE, NONCE),
@@ -196,6 +198,7 @@ class Peer:
             m.Hello(DAVE, ALICE.id, NONCE, ["plain"], receipt(DAVE, ALICE)),
             m.Check(NONCE, NONCE),
             m.Direct(DAVE, ALICE.id, True, 60.0, b"a question"),
+            m.Shuffle(link.mine, [BOB, CAROL]),
             g.Sync(link.mine),
             g.Synced(link.mine, 5),
             g.Ask(link.mine, [(BOB.id, BOB.epoch), (ALICE.id, ALICE.epoch)]),
@@ -452,7 +455,7 @@ def test_damaged_frames_change_nothing_and_each_is_counted_by_its_reason(make: t
     counters = life.engine.counters
     before, counted_before = picture(life.engine), counters.as_dict()
     fed = told = 0
-    for fed, frame in enumerate(damaged_frames(COPIES, seed=20), 1):
+    for fed, frame in enumerate(damaged_frames(COPIES, seed=21), 1):
         feed(frame, NOW + 1)
         for kind, *rest in life.engine.outbox.drain():
             told += kind == outbox.EVENT

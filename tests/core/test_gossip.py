@@ -359,7 +359,7 @@ def test_every_message_reaches_every_other_peer_once_whatever_overtakes_whatever
 
 def test_in_a_chain_the_segment_passes_from_hand_to_hand() -> None:
     mesh = Mesh()
-    one_link = config(neighbours_dialled=1, neighbours_max=1)
+    one_link = config(neighbours_dialled=1, neighbours_max=1, neighbours_spare=0)
     first, middle, last = mesh.peer(1, knobs=one_link), mesh.peer(2), mesh.peer(3, knobs=one_link)
     mesh.introduce(first, middle)
     mesh.introduce(last, middle)

@@ -137,7 +137,7 @@ def test_a_probe_is_answered_with_its_own_timestamp_and_both_ports() -> None:
     bench, far = linked()
     far.asks(Probe(123.5, 4321, far.link.mine, b"12345678"))
     roots = bench.engine.gossip.walks.roots
-    assert bench.replies(Reply) == [Reply(123.5, 4321, bench.engine.me.port, b"12345678", *roots)]
+    assert bench.replies(Reply) == [Reply(123.5, 4321, bench.engine.me.port, b"12345678", *roots, links=1)]
     assert bench.events(ProbeReceived) == [ProbeReceived(far.record.endpoint, 123.5, 4321)]
 
 

@@ -14,7 +14,7 @@ from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
 from zmqgossip.core.codes import Why
 from zmqgossip.core.config import DEFAULT
-from zmqgossip.core.events import NeighbourDown, NeighbourUp, Refuted
+from zmqgossip.core.events import Isolated, NeighbourDown, NeighbourUp, Refuted
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import Bye, Hello, LinkUp, Refused, UnknownLink, Welcome
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
@@ -71,11 +71,11 @@ def test_suspects_are_dialled_only_when_nobody_else_is_left() -> None:
 
 
 def test_links_that_others_dialled_do_not_count_as_dialled_but_towards_the_most() -> None:
-    bench = PeerBench(knobs=config(neighbours_max=6))
-    for number in range(2, 6):
+    bench = PeerBench(knobs=config(neighbours_max=6, neighbours_spare=0))
+    for number in range(2, 5):
         neighbour(bench, number)
     bench.join(*MANY)
-    assert len(bench.engine.view) == 6 and bench.engine.view.dialled_count == 2
+    assert len(bench.engine.view) == 6 and bench.engine.view.dialled_count == 3
 
 
 def test_nobody_dials_itself_or_the_dead() -> None:
@@ -205,10 +205,10 @@ Refusal = Callable[[], tuple[PeerBench, Far]]
 
 
 def full() -> tuple[PeerBench, Far]:
-    bench = PeerBench(knobs=config(neighbours_max=4))
+    bench = PeerBench(knobs=config(neighbours_max=8))
     for number in range(2, 6):
         neighbour(bench, number)
-    return bench, Far(bench, peer(20))
+    return bench, Far(bench, peer(100))
 
 
 def dead() -> tuple[PeerBench, Far]:
@@ -515,6 +515,15 @@ def test_a_lost_neighbour_is_replaced_at_once_by_another() -> None:
     assert bench.keys_of(spare.endpoint) != [] and bench.keys_of(lost.endpoint) == []
 
 
+def test_who_has_lost_the_last_link_says_so_and_nobody_else_does() -> None:
+    bench = PeerBench()
+    first, second = neighbour(bench, 2), neighbour(bench, 3)
+    first.asks(Bye(first.link.mine, ""))
+    assert bench.events(Isolated) == []
+    second.asks(Bye(second.link.mine, ""))
+    assert bench.events(Isolated) == [Isolated(2)] and bench.count("links.isolated") == 1
+
+
 def test_a_peer_whom_nobody_listens_for_is_tried_again_for_ever_with_pauses_that_grow_to_the_limit() -> None:
     bench, _ = dialling(peer(2))
     for _ in range(4000):
@@ -633,7 +642,7 @@ def test_many_that_start_at_once_end_with_symmetric_links_and_enough_of_them(luc
     mesh.run(10.0)
     for place in peers:
         links = place.engine.view.links()
-        assert all(link.state is LinkState.UP for link in links) and 4 <= len(links) <= DEFAULT.neighbours_max
+        assert all(link.state is LinkState.UP for link in links) and 4 <= len(links) <= DEFAULT.neighbours_max + DEFAULT.neighbours_spare
         assert sorted(key for key in place.dealers if place.engine.view.by_key(key)) == sorted(place.subs) == [link.key for link in links]
         for link in links:
             (other,) = (other for other in peers if other.engine.me.id == link.peer.id)

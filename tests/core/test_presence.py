@@ -482,7 +482,7 @@ def test_a_peer_without_a_link_asks_for_page_after_page() -> None:
 
 @pytest.mark.parametrize(("wanted", "asks"), [(0, False), (1, False), (2, True)])
 def test_a_linked_peer_asks_only_while_it_waits_for_others_to_be_ready(wanted: int, asks: bool) -> None:
-    bench, (key,) = listed()
+    bench, (key,) = listed(neighbours_dialled=1)
     neighbour(bench, 2)
     bench.told(key, peer(2, ready=True))
     bench.engine.ready_wanted = wanted

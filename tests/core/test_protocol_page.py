@@ -124,7 +124,7 @@ def test_the_hashes_of_the_page_are_those_of_the_code() -> None:
     origin, epoch = bytes(range(16)), 1_730_000_000_000
     for told, computed in (("contiguous 2", wire.position_hash(origin, epoch, 2)), ("epoch 1730000000000", wire.life_hash(origin, epoch))):
         assert re.search(rf"id `00 01 … 0f`[^`]*{told} it is `{computed:016x}`", " ".join(PAGE.split())), told
-    settled, table = json.loads(next(meaning for name, _, meaning in VECTORS if name == "PROBE"))["body"][4:]
+    settled, table = json.loads(next(meaning for name, _, meaning in VECTORS if name == "PROBE"))["body"][4:6]
     assert settled == wire.position_hash(origin, epoch, 2)
     both = [t.PeerRecord(peer, epoch, 0, "127.0.0.1", 1, 2, True) for peer in (origin, bytes(range(0xA0, 0xB0)))]
     assert re.search(rf"id `00 01 … 0f`[^`]*ready it is `{wire.record_hash(both[0]):016x}`", " ".join(PAGE.split()))

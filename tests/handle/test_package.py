@@ -11,7 +11,7 @@ import pytest
 import zmqgossip
 
 NAMES = """
-CannotBind ConfigError Connected DeadReportReceived Endpoint Event Feed FrameRefused InvalidTimeout InvalidTopic LeaveReceived Left
+CannotBind ConfigError Connected DeadReportReceived Endpoint Event Feed FrameRefused InvalidTimeout InvalidTopic Isolated LeaveReceived Left
 LoopLate Member MembersFull MembersPartial Message MessagesLost NeighbourCaughtUp NeighbourDown NeighbourReported NeighbourSlow
 NeighbourUp NoSeed NodeClosed Origin PayloadTooLarge Peer PeerAlive PeerBusy PeerCleared PeerDead PeerGone PeerHeld PeerJoined PeerLeft
 PeerListed PeerNotListed PeerReady PeerRecord PeerRemoved PeerState PeerSuspected PortInUse ProbeMissed ProbeReceived ProtocolConfig

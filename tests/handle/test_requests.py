@@ -155,7 +155,7 @@ def test_many_questions_after_one_another_over_a_link_leave_nothing_behind(netwo
 
 
 def test_many_questions_after_one_another_over_errands_leave_nothing_behind() -> None:
-    with Network(peers=4, neighbours_dialled=1, neighbours_max=1, errand_idle_s=0.1) as network:
+    with Network(peers=4, neighbours_dialled=1, neighbours_max=1, neighbours_spare=0, errand_idle_s=0.1) as network:
         asker = network.peers[0]
         linked = {one.id for one in asker.neighbours()}
         others = [peer for peer in network.peers[1:] if peer.id not in linked]

@@ -46,6 +46,8 @@ class Code(IntEnum):
     WALKED = 1139
     DIRECT = 1140
     ANSWER = 1141
+    SHUFFLE = 1142
+    SHUFFLED = 1143
     REPLY = 1144
     PROPAGATED = 1155
     WRONG_CLUSTER = 1190

@@ -33,6 +33,7 @@ class ProtocolConfig:
 
     neighbours_dialled: int = _knob(4, 1, 64, "four random neighbours, the base rule")
     neighbours_max: int = _knob(12, 1, 256, "with those that dialled us: mean degree is about twice the dialled")
+    neighbours_spare: int = _knob(2, 0, 256, "places beyond neighbours_max, for who has one link or none and for what must be dialled")
     link_timeout_s: float = _knob(5.0, 0.1, 600, "from dialling to up both ways; several round trips and one slow start")
     hello_interval_s: float = _knob(1.0, 0.05, 60, "a HELLO is said again after this, in case the ROUTER dropped it")
     sync_timeout_s: float = _knob(2.0, 0.05, 60, "a neighbour that has not given a baseline by then is passed over")
@@ -40,6 +41,8 @@ class ProtocolConfig:
     redial_min_s: float = _knob(1.0, 0.05, 600, "first back-off after a link that failed")
     redial_max_s: float = _knob(60.0, 0.1, 3600, "last back-off: flaps must not cost more than a probe")
     refill_interval_s: float = _knob(1.0, 0.05, 60, "how often a peer short of neighbours or of news asks its seeds")
+
+    shuffle_interval_s: float = _knob(30.0, 0.1, 3600, "between two exchanges of candidates where not everybody is known")
 
     seed_timeout_s: float = _knob(2.0, 0.05, 60, "a seed that has not answered by then is replaced by another")
     reconnect_min_s: float = _knob(0.25, 0.01, 60, "first retry of a connection that dropped; doubles up to the presence interval")
@@ -157,6 +160,7 @@ LAN = replace(
     refill_interval_s=0.5,
     redial_min_s=0.5,
     redial_max_s=10.0,
+    shuffle_interval_s=5.0,
     seed_timeout_s=1.0,
     verify_window_s=1.5,
 )

@@ -138,6 +138,12 @@ class NeighbourUp(Event, frozen=True):
     dialled: bool
 
 
+class Isolated(Event, frozen=True):
+    """No link is left: nothing is heard and nothing gets out until one is up again. `known`: others that it may dial."""
+
+    known: int
+
+
 class NeighbourDown(Event, frozen=True):
     peer: PeerRecord
     why: str

@@ -66,7 +66,7 @@ class Liveness:
             return self._miss(link) if now - lost_at > config.reply_timeout_s else None
         link.probe = node.nonce()
         link.probe_at = now
-        node.ask(link.key, Probe(node.wall(now), me.port, link.theirs, link.probe, *roots))
+        node.ask(link.key, Probe(node.wall(now), me.port, link.theirs, link.probe, *roots, self._view.up_count))
         node.timers.set((REPLY_DUE, link.key), now + config.reply_timeout_s)
         node.counters.add("probes.sent")
         return None

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from zmqgossip.core.accusations import Accusations
 from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.codes import Evidence
-from zmqgossip.core.events import MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
+from zmqgossip.core.events import Isolated, MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.liveness import Liveness
@@ -25,6 +25,8 @@ from zmqgossip.core.messages import LeaveHeard, Verdict
 from zmqgossip.core.node import Node
 from zmqgossip.core.overlay import LEAVING_DUE, Overlay
 from zmqgossip.core.presence import Presence
+from zmqgossip.core.renewal import Renewal
+from zmqgossip.core.shuffles import Shuffles
 from zmqgossip.core.types import REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState, moves
 from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import REVISION_MAX
@@ -42,6 +44,8 @@ class Membership:
     Attributes:
         me: this peer's own record, as others should hold it.
         baseline: where its hearing begins.
+        renewal: whether it doubts that it hears everybody.
+        shuffles: its exchanges of candidates.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Membership:
         self.announced = False
         self._refuted_at: float | None = None
         self._challenged_at = -CHALLENGE_GAP_S
+        self._returned_count = 0
         self._node = node
         self._view = view
         self._members = members
@@ -70,11 +75,20 @@ class Membership:
         self._presence = presence
         self.baseline = Baseline(node, view, members, gossip, presence)
         self._accusations = Accusations(node, members)
+        self.renewal = Renewal(node, view, overlay)
+        self.shuffles = Shuffles(node, view, members)
 
     # -- what others should know of this peer -----------------------------------------------------------------------------
 
+    def fill(self, now: float) -> None:
+        """Dials as many as are wanted; who knows too few asks its seeds for others."""
+        self._presence.wanting(self._overlay.fill(self.me, now), now)
+        self.shuffles.arm(now)
+
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
+        self.renewal.came_up(link)
+        self._presence.found()
         self._follow(link, now)
         self.baseline.say_synced(link)
         self.baseline.link_came_up(self.me, now)
@@ -177,6 +191,8 @@ class Membership:
         """What a seed lists, and whom it took off lately. It has looked for itself, but knows no newer record than the owner's."""
         for member in members:
             record, state = member.record, member.state
+            if self._is_useless(record, now):
+                continue
             held = self._members.get(record.id)
             if state in (PeerState.DEAD, PeerState.LEFT):
                 link = self._view.by_peer(record.id)
@@ -187,6 +203,14 @@ class Membership:
             else:
                 self.learn(record, state, now)
         self._count(now)
+        if self._presence.returned_count != self._returned_count:
+            self._returned_count = self._presence.returned_count
+            self.renewal.doubt()  # where a seed was out of reach, others may have been
+        self.renewal.on_sample(self.me, members, now)
+
+    def _is_useless(self, record: PeerRecord, now: float) -> bool:
+        """Whether it would only take a better one's place among the candidates of a part of all: it was dialled and not met."""
+        return self._members.partial and self._overlay.is_waiting(record, now) and self._members.get(record.id) is None
 
     def on_table(self, members: Sequence[Member], now: float) -> None:
         """What a neighbour has in its table otherwise than this peer. It is hearsay, and of a death a hint."""
@@ -271,7 +295,7 @@ class Membership:
             self._node.counters.add("dropped.neighbour_moved")
         else:
             self.speaks(record, now)
-            self._overlay.fill(self.me, now)
+            self.fill(now)
 
     def _moves_a_neighbour(self, record: PeerRecord) -> bool:
         """Whether a record gives a linked neighbour another address: within one life it has one, and the link proves which."""
@@ -288,7 +312,8 @@ class Membership:
 
     def learn_candidate(self, record: PeerRecord, now: float) -> None:
         """Hearsay of somebody to dial: taken only of those who are not known here."""
-        if self._members.get(record.id) is None and not self._node.is_in_future(record.epoch, now):
+        is_known = self._members.get(record.id) is not None or self._is_useless(record, now)
+        if not is_known and not self._node.is_in_future(record.epoch, now):
             self.learn(record, PeerState.ALIVE, now)
 
     def on_leave(self, link: Link | None, record: PeerRecord, last: int, now: float) -> None:
@@ -321,16 +346,32 @@ class Membership:
             link.theirs = b""  # no BYE to somebody who goes
             self.lose(link, "left", now)
 
-    def lose(self, link: Link, why: str, now: float) -> None:
+    def learn_candidates(self, records: Sequence[PeerRecord], now: float) -> None:
+        """The same of several, some of whom may be dialled at once."""
+        for record in records:
+            self.learn_candidate(record, now)
+        self.fill(now)
+
+    def said(self, link: Link, links_count: int, now: float) -> None:
+        """A neighbour says how many links it has: perhaps it can do without one that is too many here."""
+        goes = self.renewal.said(link, links_count, now)
+        if goes is not None:
+            self.lose(goes, "links enough", now, candidates=self._overlay.some_members(self.me, goes.peer.id))
+
+    def lose(self, link: Link, why: str, now: float, *, candidates: Sequence[PeerRecord] = ()) -> None:
         """A link ends, and another takes its place."""
-        self._overlay.drop(link, why, now, failed=True)
+        self._overlay.drop(link, why, now, failed=True, candidates=candidates)
         self.announced = self.announced and self._view.up_count > 0
-        self._overlay.fill(self.me, now)
+        self.fill(now)
         self.link_ended(link, now)
 
     def link_ended(self, link: Link, now: float) -> None:
         """What others kept of a link that was given up."""
+        if link.state is LinkState.UP and self._view.up_count == 0 and not self._overlay.stopped:
+            self._node.counters.add("links.isolated")
+            self._node.outbox.event(Isolated(self._members.living_count))
         self._liveness.forget(link)
+        self.shuffles.link_lost(link)
         self._members.unfollow(link.peer.id)
         self._gossip.link_lost(self.me, link, now)
         self.baseline.link_lost(self.me, link, now)
@@ -348,7 +389,9 @@ class Membership:
         report = self._accusations.accuse(self.me, link, evidence, now)
         if report is not None:
             self._presence.tell_all(report, now)
-        if evidence is not Evidence.MISSES:
+        if evidence is Evidence.MISSES:
+            self.renewal.doubt()
+        else:
             self._tell(link.peer, PeerState.DEAD, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)
 

@@ -176,7 +176,10 @@ class LeaveHeard(Body, frozen=True, array_like=True):
 
 
 class Hello(Body, frozen=True, array_like=True):
-    """A peer wants a link with `target`. `nonce` names the link at the sender; `modes` are the security modes it offers."""
+    """A peer wants a link with `target`. `nonce` names the link at the sender; `modes` are the security modes it offers.
+
+    `urgent`: it has one link up or none.
+    """
 
     code = Code.HELLO
     record: PeerRecord
@@ -184,6 +187,7 @@ class Hello(Body, frozen=True, array_like=True):
     nonce: Nonce
     modes: Annotated[list[Text], Meta(max_length=16)]
     receipt: Receipt | None = None
+    urgent: bool = False
 
 
 class Welcome(Body, frozen=True, array_like=True):
@@ -208,11 +212,25 @@ class Refused(Body, frozen=True, array_like=True):
 
 
 class Bye(Body, frozen=True, array_like=True):
-    """The link is given up; the peer lives. `link` is the receiver's nonce."""
+    """The link is given up; the peer lives. `link` is the receiver's nonce; `candidates` are others to dial instead."""
 
     code = Code.BYE
     link: Nonce
     text: Text
+    candidates: Records = msgspec.field(default_factory=list)
+
+
+class Shuffle(Body, frozen=True, array_like=True):
+    """A peer that knows a part of all names itself and some others, to be told of others in return. `link` is the receiver's nonce."""
+
+    code = Code.SHUFFLE
+    link: Nonce
+    candidates: Records
+
+
+class Shuffled(Body, frozen=True, array_like=True):
+    code = Code.SHUFFLED
+    candidates: Records
 
 
 class UnknownLink(Body, frozen=True, array_like=True):
@@ -233,7 +251,8 @@ class LinkUp(Body, frozen=True, array_like=True):
 class Probe(Body, frozen=True, array_like=True):
     """`<1122> <timestamp> <port>`; `link` is the receiver's nonce, `probe` comes back with the reply.
 
-    `settled` stands for all streams that are settled at the sender, `table` for all members that it knows; 0 says nothing.
+    `settled` stands for all streams that are settled at the sender, `table` for all members that it knows; 0 says nothing. `links` is
+    how many links it has up.
     """
 
     code = Code.PROBE
@@ -243,6 +262,7 @@ class Probe(Body, frozen=True, array_like=True):
     probe: Nonce
     settled: Count = 0
     table: Count = 0
+    links: Count = 0
 
 
 class Reply(Body, frozen=True, array_like=True):
@@ -255,6 +275,7 @@ class Reply(Body, frozen=True, array_like=True):
     probe: Nonce
     settled: Count = 0
     table: Count = 0
+    links: Count = 0
 
 
 class Direct(Body, frozen=True, array_like=True):
@@ -310,7 +331,7 @@ class WrongVersion(Body, frozen=True, array_like=True):
 
 BODIES: tuple[type[Body], ...] = (
     Register, Registered, NotListed, List, Listed, Presence, Present, UnknownPeer, Report, Verdict, Leave, LeaveHeard,
-    Hello, Welcome, Refused, Bye, UnknownLink, LinkUp, Probe, Reply, Direct, Answer, Check, Checked,
+    Hello, Welcome, Refused, Bye, Shuffle, Shuffled, UnknownLink, LinkUp, Probe, Reply, Direct, Answer, Check, Checked,
     Sync, BaselinePart, NotYet, Synced, Digest, Ask, Pull, Pulled, Walk, Walked, WrongCluster, WrongVersion,
 )  # fmt: skip
 """All bodies of exchanges; GOSSIP and PROPAGATED are segments."""

@@ -26,6 +26,8 @@ from zmqgossip.core.messages import (
     Probe,
     Refused,
     Reply,
+    Shuffle,
+    Shuffled,
     UnknownLink,
     Welcome,
     WrongCluster,
@@ -68,7 +70,7 @@ class Neighbours:
         dropped = link.connected and link.state is LinkState.UP and not link.leaving
         if not self._overlay.on_disconnected(link, now):
             self._membership.not_there(link)
-            self._overlay.fill(self._membership.me, now)
+            self._membership.fill(now)
             self._membership.link_ended(link, now)
         elif dropped:
             self._liveness.on_disconnected(link, now)
@@ -99,7 +101,7 @@ class Neighbours:
         if link is not None:
             self._liveness.heard(link, now)
             self._membership.speaks(body.record, now)
-            self._overlay.fill(self._membership.me, now)
+            self._membership.fill(now)
 
     def on_probe(self, body: Probe, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.link)
@@ -110,14 +112,18 @@ class Neighbours:
         self._liveness.heard(link, now)
         self._gossip.walks.compare(link, body.settled, body.table, now)
         roots = self._gossip.walks.roots
-        self._node.answer(route, Reply(body.timestamp, body.port, self._membership.me.port, body.probe, *roots), exchange)
+        port, links_count = self._membership.me.port, self._view.up_count
+        self._node.answer(route, Reply(body.timestamp, body.port, port, body.probe, *roots, links_count), exchange)
         seen = ProbeReceived(link.peer.endpoint, body.timestamp, body.port)
         self._telling.tell(link.key, str(link.peer), seen, now)  # a neighbour that probes at wire speed must not fill the disk
+        self._membership.said(link, body.links, now)
 
     def on_bye(self, body: Bye, now: float) -> None:
         link = self._view.by_nonce(body.link)
         if link is not None:
             link.theirs = b""  # no BYE in return
+            for candidate in body.candidates[: overlay.CANDIDATES_MAX]:
+                self._membership.learn_candidate(candidate, now)
             self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
 
     def on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
@@ -128,6 +134,15 @@ class Neighbours:
         link.owed = (route, exchange)
         self._farewell.heard(link.key)  # who leaves at the same time need not hear of ours
         self._membership.on_leave(link, body.record, body.last, now)
+
+    def on_shuffle(self, body: Shuffle, route: Route, exchange: int, now: float) -> None:
+        link = self._view.by_nonce(body.link)
+        if link is None:
+            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
+            return
+        self._liveness.heard(link, now)
+        me = self._membership.me
+        self._membership.learn_candidates(self._membership.shuffles.on_shuffle(me, link, body, route, exchange, now), now)
 
     def on_sync(self, body: Sync, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.link)
@@ -173,6 +188,7 @@ class Neighbours:
             case Reply():
                 self._liveness.on_reply(link, body)
                 self._gossip.walks.compare(link, body.settled, body.table, now)
+                self._membership.said(link, body.links, now)
             case Welcome():
                 if self._overlay.on_welcome(self._membership.me, link, body, now):
                     self._membership.speaks(body.record, now)
@@ -180,6 +196,8 @@ class Neighbours:
                 self._on_refused(link, body, now)
             case UnknownLink() if body.link == link.theirs:
                 self._on_unknown_link(link, body, now)
+            case Shuffled():
+                self._membership.learn_candidates(self._membership.shuffles.on_shuffled(link, body, exchange), now)
             case LeaveHeard():
                 self._farewell.heard(link.key)
             case Digest():
@@ -213,9 +231,7 @@ class Neighbours:
         self._membership.lose(link, f"refused: {body.why.name.lower()}", now)
         if body.why is Why.TOMBSTONE:
             self._membership.refute(body.epoch, body.revision, now)
-        for candidate in body.candidates:
-            self._membership.learn_candidate(candidate, now)
-        self._overlay.fill(self._membership.me, now)
+        self._membership.learn_candidates(body.candidates[: overlay.CANDIDATES_MAX], now)
 
     # -- what comes over the SUB of a link, and to the XPUB ----------------------------------------------------------------
 

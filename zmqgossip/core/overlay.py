@@ -1,7 +1,9 @@
 """Whom a peer is linked with: dialling, the handshake, link up, replacement, leaving.
 
-A peer dials until it has four links of its own making, and takes more from others up to a limit. Each end of a link has a DEALER
-to the other's ROUTER and a SUB to the other's XPUB:
+A peer dials until it has four links of its own making, and takes more from others up to a limit, which always leaves room for
+its own. Beyond that limit stand a few spare places: for who says that it has one link or none, and for what a peer dials where it
+must. So nobody's link is taken away for a newcomer. Each end of a link has a DEALER to the other's ROUTER and a SUB to the other's
+XPUB:
 
     dialler                         acceptor
     HELLO(nonce a)      ------->    makes the link, dials back, subscribes to L + own id + a
@@ -10,11 +12,14 @@ to the other's ROUTER and a SUB to the other's XPUB:
     both: my link topic was seen -> publish LINK_UP on it;  LINK_UP came -> what the other publishes reaches me
 
 When two HELLOs cross, both ends hold both nonces already, so each answers with the link that it has; the smaller id counts as
-the dialler. Nobody is called dead here: that is `liveness` and the seeds.
+the dialler. Nobody is called dead here: that is `liveness` and the seeds. Which links are given up for better ones is `renewal`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from zmqgossip.core.backoff import Backoff
 from zmqgossip.core.codes import Why
 from zmqgossip.core.events import NeighbourDown, NeighbourUp
 from zmqgossip.core.members import Members
@@ -33,45 +38,61 @@ REDIAL = "redial"
 REOPEN = "reopen"
 MODE_PLAIN = "plain"
 CANDIDATES_MAX = 16
-"""Candidates handed out with a refusal: enough to find four that are not full, in a small frame."""
+"""Candidates handed out with a refusal or a BYE: enough to find four that are not full, in a small frame."""
+ISOLATED_LINKS = 1
+"""Who has no more links than this says so in its HELLO: one more failure and it hears nobody."""
+SETTLED_LINKS = 3
+"""Who says that it has so many can lose one and still hears from two neighbours."""
 
 
 class Overlay:
     """The links of one peer."""
 
-    __slots__ = ("_failures", "_members", "_node", "_trees", "_view", "stopped")
+    __slots__ = ("_backoff", "_members", "_node", "_trees", "_view", "stopped")
 
     def __init__(self, node: Node, view: View, members: Members, trees: Trees) -> None:
         self._node = node
         self._view = view
         self._members = members
         self._trees = trees
-        self._failures: dict[PeerId, tuple[int, float]] = {}  # in a row, and not before when to try again
+        self._backoff = Backoff(node)
         self.stopped = False
 
     # -- dialling ---------------------------------------------------------------------------------------------------------
 
-    def fill(self, me: PeerRecord, now: float) -> None:
-        """Dials random members until as many links as wanted are of this peer's making."""
+    def fill(self, me: PeerRecord, now: float) -> bool:
+        """Dials random members until as many links as wanted are of this peer's making. Whether it knows too few to dial."""
         if self.stopped:
-            return
+            return False
         wanted = self._node.config.neighbours_dialled - self._view.dialled_count
-        wanted = min(wanted, self._node.config.neighbours_max - len(self._view))
+        wanted = min(wanted, self.links_max - len(self._view))
         if wanted <= 0:
-            return
+            return False
         candidates, waits_until = self._candidates(me, now)
         for record in self._node.rng.sample(candidates, min(wanted, len(candidates))):
             self._dial(record, now)
-        if len(candidates) < wanted and waits_until is not None:
+        if len(candidates) >= wanted:
+            return False
+        if waits_until is not None:
             self._node.timers.set((REDIAL, 0), waits_until)
+        return self._members.partial or len(self._view) < self._node.config.neighbours_dialled  # or it has all there are
 
-    def bridge(self, me: PeerRecord, record: PeerRecord, now: float) -> None:
+    def bridge(self, me: PeerRecord, record: PeerRecord, now: float) -> Link | None:
         """Dials somebody beyond the number wanted: two halves of a healed partition may each have all the links they want."""
-        is_waiting = self._failures.get(record.id, (0, now))[1] > now
-        if self.stopped or is_waiting or self._view.by_peer(record.id) or len(self._view) >= self._node.config.neighbours_max:
-            return
+        is_waiting = self._backoff.is_waiting(record.id, now)
+        if self.stopped or is_waiting or self._view.by_peer(record.id) or len(self._view) >= self.links_max:
+            return None
         self._node.counters.add("links.bridges")
-        self._dial(record, now)
+        return self._dial(record, now)
+
+    @property
+    def links_max(self) -> int:
+        """The most links that there ever are, spare places included."""
+        return self._node.config.neighbours_max + self._node.config.neighbours_spare
+
+    def is_waiting(self, record: PeerRecord, now: float) -> bool:
+        """Whether that one failed lately, and is not dialled now."""
+        return self._backoff.is_waiting(record.id, now)
 
     def _candidates(self, me: PeerRecord, now: float) -> tuple[list[PeerRecord], float | None]:
         """Living members without a link, suspects only where nobody else is left, and when the first that failed may be tried again."""
@@ -82,18 +103,31 @@ class Overlay:
             record = member.record
             if record.id == me.id or self._view.by_peer(record.id) is not None:
                 continue
-            not_before = self._failures.get(record.id, (0, now))[1]
+            not_before = self._backoff.not_before(record.id)
             if not_before <= now:
                 (candidates if member.state is PeerState.ALIVE else suspects).append(record)
             elif waits_until is None or not_before < waits_until:
                 waits_until = not_before
+        if not candidates and not suspects and self._members.partial:
+            return self._forgotten(now)
         return candidates or suspects, waits_until
 
-    def _dial(self, record: PeerRecord, now: float) -> None:
+    def _forgotten(self, now: float) -> tuple[list[PeerRecord], float | None]:
+        """The same of those that failed and are no candidates any more: a table of a part of all may have lost the last that lives."""
+        records = [record for record in self._backoff.records() if self._view.by_peer(record.id) is None and self._may_live(record)]
+        waits = [not_before for record in records if (not_before := self._backoff.not_before(record.id)) > now]
+        return [record for record in records if not self._backoff.is_waiting(record.id, now)], min(waits, default=None)
+
+    def _may_live(self, record: PeerRecord) -> bool:
+        held = self._members.get(record.id)
+        return held is None or held.state in (PeerState.ALIVE, PeerState.SUSPECT)
+
+    def _dial(self, record: PeerRecord, now: float) -> Link:
         link = Link(self._node.new_key(), record, self._node.nonce(), dialled=True, since=now)
         self._view.add(link)
         self._node.outbox.open(link.key, record.endpoint)
         self._node.timers.set((LINK_DUE, link.key), now + self._node.config.link_timeout_s)
+        return link
 
     def on_connected(self, me: PeerRecord, link: Link, now: float) -> None:
         link.connected = True
@@ -105,7 +139,8 @@ class Overlay:
         """Says HELLO, and again after a while: the ROUTER at the other end may have dropped it."""
         if link.state is LinkState.DIALLING and link.connected:
             link.said_hello = True
-            self._node.ask(link.key, Hello(me, link.peer.id, link.mine, [MODE_PLAIN], self._receipt(me, link.peer, now)))
+            urgent = self._view.up_count <= ISOLATED_LINKS
+            self._node.ask(link.key, Hello(me, link.peer.id, link.mine, [MODE_PLAIN], self._receipt(me, link.peer, now), urgent))
             self._node.timers.set((HELLO_DUE, link.key), now + self._node.config.hello_interval_s)
 
     def on_disconnected(self, link: Link, now: float) -> bool:
@@ -178,16 +213,32 @@ class Overlay:
             return Refused(Why.NOT_ME, 0, 0, [])
         if held is not None and held.state in (PeerState.DEAD, PeerState.LEFT) and hello.record.order <= held.record.order:
             return Refused(Why.TOMBSTONE, held.record.epoch, held.record.revision, [])
-        if self._view.by_peer(hello.record.id) is None and (self.stopped or len(self._view) >= self._node.config.neighbours_max):
-            return Refused(Why.FULL, 0, 0, self._some_members(me, hello.record.id))
+        if self._view.by_peer(hello.record.id) is None and (self.stopped or not self._has_room(hello.urgent)):
+            return Refused(Why.FULL, 0, 0, self.some_members(me, hello.record.id))
         return None
 
-    def _some_members(self, me: PeerRecord, asker: PeerId) -> list[PeerRecord]:
+    def _has_room(self, urgent: bool) -> bool:
+        """Whether one more that has dialled us is taken in: half of the places are kept for links of one's own making."""
+        config = self._node.config
+        own = min(config.neighbours_dialled, config.neighbours_max // 2)
+        if len(self._view) + max(0, own - self._view.dialled_count) < config.neighbours_max:
+            return True
+        return urgent and self._guests_count < config.neighbours_spare and len(self._view) < self.links_max
+
+    @property
+    def _guests_count(self) -> int:
+        """Who was taken in for having no links, and has not said since that it has some: a liar's own are soon all there is room for."""
+        return sum(link.guest and link.links < SETTLED_LINKS for link in self._view.links())
+
+    def some_members(self, me: PeerRecord, asker: PeerId) -> list[PeerRecord]:
         records = [member.record for member in self._members.living() if member.record.id not in (me.id, asker)]
         return self._node.rng.sample(records, min(CANDIDATES_MAX, len(records)))
 
     def _accept(self, hello: Hello, now: float) -> Link:
         link = Link(self._node.new_key(), hello.record, self._node.nonce(), dialled=False, since=now)
+        if not self._has_room(urgent=False):
+            link.guest = True
+            self._node.counters.add("links.guests")
         self._view.add(link)
         self._node.outbox.open(link.key, hello.record.endpoint)
         self._node.timers.set((LINK_DUE, link.key), now + self._node.config.link_timeout_s)
@@ -244,34 +295,24 @@ class Overlay:
 
     # -- going ------------------------------------------------------------------------------------------------------------
 
-    def drop(self, link: Link, why: str, now: float, *, failed: bool = False) -> None:
+    def drop(self, link: Link, why: str, now: float, *, failed: bool = False, candidates: Sequence[PeerRecord] = ()) -> None:
         """Gives up a link, and says BYE where it can, so that the neighbour need not find out.
 
-        `failed`: not tried again before a back-off that grows with each failure in a row.
+        `failed`: not tried again before a back-off that grows with each failure in a row. `candidates`: whom it may dial instead.
         """
         self._view.remove(link)
         for name in (LINK_DUE, LEAVING_DUE, HELLO_DUE, REOPEN):
             self._node.timers.cancel((name, link.key))
         if link.theirs and link.connected:
-            self._node.ask(link.key, Bye(link.theirs, why))
+            self._node.ask(link.key, Bye(link.theirs, why, list(candidates)))
         self._node.outbox.close(link.key)
         if failed:
-            self._back_off(link, now)
+            held_long = link.state is LinkState.UP and now - link.up_at > self._node.config.redial_max_s  # or it would be called a flap
+            self._backoff.failed(link.peer, now, held_long=held_long)
         if link.state is LinkState.UP:
             self._node.outbox.event(NeighbourDown(link.peer, why))
 
     @property
     def backing_off_count(self) -> int:
         """Peers whose last link failed, and that are remembered for it."""
-        return len(self._failures)
-
-    def _back_off(self, link: Link, now: float) -> None:
-        config, peer = self._node.config, link.peer.id
-        held_long = link.state is LinkState.UP and now - link.up_at > config.redial_max_s  # or it would be called a flap
-        failures = 1 if held_long else self._failures.get(peer, (0, now))[0] + 1
-        delay = min(config.redial_min_s * 2 ** min(failures - 1, 16), config.redial_max_s)
-        self._failures.pop(peer, None)
-        self._failures[peer] = (failures, now + delay * (0.5 + self._node.rng.random() / 2))
-        oldest, (_, not_before) = next(iter(self._failures.items()))
-        if not_before + config.redial_max_s < now or len(self._failures) > config.members_max:
-            del self._failures[oldest]  # what failed so long ago is tried as if it never had
+        return len(self._backoff)

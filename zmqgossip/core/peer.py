@@ -24,6 +24,7 @@ from zmqgossip.core import (
     presence,
     publisher,
     repair,
+    shuffles,
 )
 from zmqgossip.core.census import Census
 from zmqgossip.core.codes import Body, Status
@@ -45,6 +46,7 @@ from zmqgossip.core.messages import (
     Leave,
     LeaveHeard,
     Probe,
+    Shuffle,
     UnknownPeer,
     Verdict,
     WrongCluster,
@@ -310,6 +312,8 @@ class PeerEngine:
                 self.neighbours.on_question(body, route, exchange, now)
             case Hello():
                 self.neighbours.on_hello(body, route, exchange, address, now)
+            case Shuffle():
+                self.neighbours.on_shuffle(body, route, exchange, now)
             case Sync():
                 self.neighbours.on_sync(body, route, exchange, now)
             case Synced():
@@ -369,7 +373,7 @@ class PeerEngine:
         if isinstance(body, UnknownPeer):
             self.membership.refute(body.epoch, body.revision, now)
             self.presence.on_unknown(self.me, key, now)
-        self.overlay.fill(self.me, now)
+        self.membership.fill(now)
 
     # -- time -------------------------------------------------------------------------------------------------------------
 
@@ -410,7 +414,9 @@ class PeerEngine:
             case lives.EPOCH_DUE:
                 self.gossip.end_lives(now)
             case overlay.REDIAL:
-                self.overlay.fill(self.me, now)
+                self.membership.fill(now)
+            case shuffles.SHUFFLE_DUE:
+                self.membership.shuffles.due(self.me, now)
             case baseline.ALONE_DUE:
                 self.membership.baseline.alone_due(self.me, now)
                 self.membership.check_ready(now)

@@ -86,9 +86,23 @@ class Presence:
     Attributes:
         census: how many peers there are, as seeds say.
         ready_wanted: other peers that the user waits for; seeds are asked for their lists until so many are known to be ready.
+        returned_count: how often a seed that was lost has answered again.
     """
 
-    __slots__ = ("_by_key", "_contacts", "_leaving", "_members", "_node", "_told_no_seed", "census", "ready_wanted")
+    __slots__ = (
+        "_by_key",
+        "_contacts",
+        "_is_wanting",
+        "_leaving",
+        "_members",
+        "_node",
+        "_told_no_seed",
+        "_want_pause_s",
+        "_wants_at",
+        "census",
+        "ready_wanted",
+        "returned_count",
+    )
 
     def __init__(self, node: Node, seeds: Sequence[Endpoint], members: Members, census: Census) -> None:
         self._node = node
@@ -99,12 +113,17 @@ class Presence:
         self._told_no_seed = False
         self._leaving = False
         self.ready_wanted = 0
+        self.returned_count = 0
+        self._is_wanting = False
+        self._want_pause_s = node.config.refill_interval_s
+        self._wants_at = float("inf")  # seeds are not asked before that for somebody to dial
 
     def start(self, now: float) -> None:
         for contact in self._node.rng.sample(self._contacts, seeds_wanted(len(self._contacts))):
             contact.chosen = True
             self._open(contact, now)
-        self._node.timers.set((ASK, 0), now + self._node.config.refill_interval_s)
+        self._wants_at = now + self._node.config.refill_interval_s
+        self._node.timers.set((ASK, 0), self._wants_at)
 
     def knows(self, key: int) -> bool:
         return key in self._by_key
@@ -222,6 +241,7 @@ class Presence:
         if not isinstance(body, _ANSWERS):
             self._node.refuse("unexpected", str(contact.seed))
             return ()
+        self.returned_count += contact.told_lost
         contact.answered, contact.failures, contact.told_lost, self._told_no_seed = True, 0, False, False
         contact.open_answers -= 1
         if isinstance(body, (Registered, Present, Listed)):
@@ -315,17 +335,45 @@ class Presence:
         else:
             self._register(me, contact, now)
 
-    def ask_lists(self, isolated: bool, now: float) -> None:
-        """Asks for a page of each list while this peer has no link, or waits for others to be ready."""
-        self._node.timers.set((ASK, 0), now + self._node.config.refill_interval_s * (0.75 + self._node.rng.random() / 2))
-        if not isolated and (self._members.ready_count >= self.ready_wanted or self.census.partial):
+    def wanting(self, is_wanting: bool, now: float) -> None:
+        """Whether this peer knows too few to dial. If so its seeds are asked at once, and again and again, with pauses that grow."""
+        if self._leaving:
             return
+        self._is_wanting = is_wanting
+        if is_wanting and now >= self._wants_at:
+            self._ask_for_others(now)
+
+    def found(self) -> None:
+        """A link has come up: where one was found there may be others, and the pauses are short again."""
+        self._want_pause_s = self._node.config.refill_interval_s
+
+    def ask_lists(self, isolated: bool, now: float) -> None:
+        """Asks for a page of each list while this peer has no link, knows nobody to dial, or waits for others to be ready."""
+        self._node.timers.set((ASK, 0), now + self._node.config.refill_interval_s * (0.75 + self._node.rng.random() / 2))
+        if self._members.ready_count < self.ready_wanted and not self.census.partial:
+            self._ask_pages()
+        elif (isolated or self._is_wanting) and now >= self._wants_at:
+            self._ask_for_others(now)
+
+    def _ask_for_others(self, now: float) -> None:
+        config = self._node.config
+        self._wants_at = now + self._want_pause_s * (0.75 + self._node.rng.random() / 4)
+        self._want_pause_s = min(2 * self._want_pause_s, max(config.redial_max_s, config.refill_interval_s))
+        self._ask_pages()
+
+    def _ask_pages(self) -> None:
         for contact in self._contacts:
             if contact.connected and contact.chosen:
+                self._node.counters.add("lists.asked")
                 self._ask_page(contact)
 
     def _ask_page(self, contact: Contact) -> None:
-        self._ask(contact, List(contact.list_after, self._node.config.page_max))
+        config = self._node.config
+        if not self.census.partial or contact.reads_all:
+            self._ask(contact, List(contact.list_after, config.page_max))
+            return
+        after = contact.list_after if contact.list_after != FIRST_ID else self._node.rng.randbytes(len(FIRST_ID))
+        self._ask(contact, List(after, min(config.candidates_max, config.page_max)))  # from anywhere on: all begin somewhere else
 
     def read_all(self) -> None:
         """Asks one seed for the whole of its list: what others list, neighbours will tell."""

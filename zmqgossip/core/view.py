@@ -42,6 +42,9 @@ class Link:
     heard: bool = False  # LINK_UP came: what the neighbour publishes reaches us
     seen: bool = False  # the neighbour's subscription is in force here
     up_at: float = 0.0
+    links: int = 0  # how many the neighbour had up when it last said so
+    guest: bool = False  # it stands in a spare place: it dialled us with one link or none
+    renews: bool = False  # it was dialled to see whether somebody random can be reached
     last_heard: float = 0.0
     disconnected_at: float | None = None
     leaving: bool = False  # the neighbour has said LEAVE, and what it published before is still on its way

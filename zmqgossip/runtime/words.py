@@ -96,6 +96,7 @@ _WORDS: dict[type[events.Event], Callable[[Any], str]] = {
     events.RegistrationRefused: _refused,
     events.NeighbourUp: lambda event: f"link up {event.peer} ({'dialled' if event.dialled else 'accepted'})",
     events.NeighbourDown: lambda event: f"link down {event.peer}: {event.why}",
+    events.Isolated: lambda event: f"no link is left; dialling others ({event.known} known) and asking the seeds until one is up",
     events.ProbeMissed: lambda event: f"no reply from {event.peer}, miss {event.misses} of {event.misses_max}",
     events.NeighbourReported: _reported,
     events.VerdictHeard: _verdict,

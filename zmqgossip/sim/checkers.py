@@ -185,7 +185,7 @@ def over_limits(world: World) -> list[str]:
     for observer, peer in _peer_engines(world):
         config, streams = peer.node.config, peer.gossip.streams
         sizes = (
-            ("links", len(peer.view), config.neighbours_max),
+            ("links", len(peer.view), config.neighbours_max + config.neighbours_spare),
             ("members", peer.members.living_count, config.members_max),
             ("candidates", peer.members.candidates_count if peer.members.partial else 0, config.candidates_max),
             ("tombstones", peer.members.tombstones_count, peer.members.tombstones_max),
