@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.sim.accounts import engine_of
 from zmqgossip.core.config import LAN
 from zmqgossip.core.types import PeerRecord, PeerState
 from zmqgossip.sim import World, checkers
+from zmqgossip.sim.accounts import engine_of
 from zmqgossip.sim.body import Body
 
 

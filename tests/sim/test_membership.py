@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 
-from tests.sim.accounts import engine_of
 from tests.sim.healing import alike, forgets, holds, ready_world, stranger
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import MembersFull, PeerDead, PeerJoined, PeerLeft
@@ -16,6 +15,7 @@ from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.types import PeerState
 from zmqgossip.core.view import Link
 from zmqgossip.sim import Weather, World, checkers
+from zmqgossip.sim.accounts import engine_of
 
 DEAD, LEFT = PeerState.DEAD, PeerState.LEFT
 PARTIAL = replace(LAN, members_full_max=10, candidates_max=8)

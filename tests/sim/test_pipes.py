@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.sim.accounts import engine_of, holes, named_lost
 from tests.sim.toys import ToyWorld
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import NeighbourDown
 from zmqgossip.sim import Weather, World, checkers, settle
+from zmqgossip.sim.accounts import engine_of, holes, named_lost
 from zmqgossip.sim.paths import SYN_RETRY_FIRST_S
 from zmqgossip.sim.pipes import GIVES_UP_S, UNACKNOWLEDGED_MAX
 

@@ -8,11 +8,11 @@ from statistics import mean
 
 import pytest
 
-from tests.sim.accounts import engine_of
 from zmqgossip.core.config import LAN
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.presence import ASK
 from zmqgossip.sim import World, begin_periodic, checkers, settle
+from zmqgossip.sim.accounts import engine_of
 from zmqgossip.sim.body import Body
 
 COUNT = 30
