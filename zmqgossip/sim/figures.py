@@ -1,17 +1,17 @@
 """What a phase of a run came to, in numbers: who got it, how late, in how many copies, at what cost.
 
-A phase is what was published between two moments; it is looked at some time later, when it should have arrived. Figures of a phase:
+A phase is what was published between two moments. Some figures are taken as soon as it is over, some when the run is:
 
-    reach, reach_min      per cent of the peers that were there all the time: the mean of all messages, and the worst one
-    within_1s             the same mean, of what came within a second
-    p50_ms, p99_ms, max_ms    from publishing to delivery
+    reach, reach_min      at its end: per cent of the peers that were there all the time, the mean of all messages and the worst one
+    final, final_min      the same at the end of the run
+    within_1s             per cent of what was owed that came within a second
+    p50_ms, p99_ms, max_ms, hops    of all deliveries, from publishing to there
     rmr                   payload copies received / deliveries - 1: pushes, echoes and answers to pulls all count
     collisions, rmr_clean     copies because origins share a bucket, a delivery; and rmr without them
-    pulls                 a message
-    hops                  the mean
-    kib, turns            a peer a message: all bytes that went into pipes, all calls into engines
+    messages, pulls       how many; and pulls a message
+    kib, kib_peers, turns     a peer a message: all bytes that went into pipes, those between peers, all calls into engines
 
-Copies, bytes, turns and pulls are those of the time between the two looks, so a phase that asks for them begins and ends in quiet.
+Copies, bytes, turns and pulls are those of the time between two looks, so a phase that asks for them begins and ends in quiet.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TypeAlias
 
 from zmqgossip.core.codes import Code
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.types import PeerId
 from zmqgossip.sim.body import Body, State
+from zmqgossip.sim.checkers import split_overlay
 from zmqgossip.sim.ledger import Publication, StreamKey
 from zmqgossip.sim.outcome import Value
 from zmqgossip.sim.world import World
@@ -31,7 +33,8 @@ from zmqgossip.sim.world import World
 POINTS = 40
 """Of a curve in a picture."""
 PROMPT_S = 1.0
-Figures = dict[str, Value]
+Figures: TypeAlias = dict[str, Value]
+Points: TypeAlias = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Look:
     at: float
     copies: int
     bytes: int
+    bytes_of_seeds: int
     turns: int
     deliveries: int
     pulls: int
@@ -53,6 +57,7 @@ def look(world: World) -> Look:
         world.now,
         sum(traffic.get(code, (0, 0))[0] for code in (Code.GOSSIP, Code.PROPAGATED)),
         sum(sums[1] for sums in traffic.values()),
+        sum(sums[1] for code, sums in traffic.items() if Code.REGISTER <= code <= Code.LEAVE_HEARD),
         world.turns_count,
         world.ledger.delivered_count,
         world.counts("pulls.sent"),
@@ -63,24 +68,13 @@ def look(world: World) -> Look:
 # -- a phase --------------------------------------------------------------------------------------------------------------
 
 
-def of_phase(world: World, before: Look, until: float) -> tuple[Figures, list[tuple[float, float]]]:
-    """Figures of what was published from `before` to `until`, as it stands now, and the curve of coverage over milliseconds."""
+def at_its_end(world: World, before: Look, until: float) -> Figures:
+    """Figures of what was published from `before` to `until`, as it stands now."""
     now = look(world)
     published = publications(world, before.at, until)
-    late, hops = _deliveries(world, before.at, until)
     reached = reaches(world, published, before.at)
     peers, messages, deliveries = len(world.peers), len(published), now.deliveries - before.deliveries
-    figures: Figures = {
-        "messages": messages,
-        "reach": _mean(reached),
-        "reach_min": min(reached, default=None),
-        "p50_ms": share_ms(late, 0.5),
-        "p99_ms": share_ms(late, 0.99),
-        "max_ms": share_ms(late, 1.0),
-        "hops": _mean(hops),
-    }
-    wanted = _owed(world, published, before.at)
-    figures["within_1s"] = 100 * bisect_left(late, PROMPT_S) / wanted if wanted else None
+    figures: Figures = {"messages": messages, "reach": _mean(reached), "reach_min": min(reached, default=None)}
     if deliveries:
         copies, collisions = now.copies - before.copies, now.collisions - before.collisions
         figures["rmr"] = copies / deliveries - 1
@@ -89,7 +83,27 @@ def of_phase(world: World, before: Look, until: float) -> tuple[Figures, list[tu
     if messages:
         figures["pulls"] = (now.pulls - before.pulls) / messages
         figures["kib"] = (now.bytes - before.bytes) / 1024 / peers / messages
+        seeds = now.bytes_of_seeds - before.bytes_of_seeds
+        figures["kib_peers"] = (now.bytes - before.bytes - seeds) / 1024 / peers / messages
         figures["turns"] = (now.turns - before.turns) / peers / messages
+    return figures
+
+
+def at_the_end(world: World, since: float, until: float) -> tuple[Figures, Points]:
+    """Figures of what was published in that time, when the run is over; and the curve of coverage over milliseconds."""
+    published = publications(world, since, until)
+    reached = reaches(world, published, since)
+    late, hops = _deliveries(world, since, until)
+    wanted = _owed(world, published, since)
+    figures: Figures = {
+        "final": _mean(reached),
+        "final_min": min(reached, default=None),
+        "p50_ms": share_ms(late, 0.5),
+        "p99_ms": share_ms(late, 0.99),
+        "max_ms": share_ms(late, 1.0),
+        "hops": _mean(hops),
+        "within_1s": 100 * min(bisect_left(late, PROMPT_S), wanted) / wanted if wanted else None,
+    }
     return figures, coverage(late, wanted)
 
 
@@ -140,7 +154,7 @@ def _deliveries(world: World, since: float, until: float) -> tuple[list[float], 
     for at, latency, count in zip(ledger.published_at, ledger.latencies, ledger.hops, strict=True):
         if since <= at < until:
             late.append(latency)
-            hops.append(count)
+            hops.append(count + 1)
     late.sort()
     return late, hops
 
@@ -154,7 +168,7 @@ def share_ms(ordered: list[float], share: float) -> float | None:
     return 1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
 
 
-def coverage(ordered: list[float], wanted: int) -> list[tuple[float, float]]:
+def coverage(ordered: list[float], wanted: int) -> Points:
     """How many per cent had it after so many milliseconds."""
     if not ordered:
         return []
@@ -165,19 +179,45 @@ def coverage(ordered: list[float], wanted: int) -> list[tuple[float, float]]:
 # -- tables ---------------------------------------------------------------------------------------------------------------
 
 
-def of_tables(world: World) -> Figures:
-    """How large the tables of engines are: the largest of each, and what stands in them that should not."""
+def of_tables(world: World) -> dict[str, float]:
+    """How large the tables of engines are: the largest of each."""
     engines = [body.engine for body in world.peers if isinstance(body.engine, PeerEngine)]
-    figures: Figures = {
+    return {
         "links": max((len(engine.view) for engine in engines), default=0),
         "members": max((engine.members.living_count for engine in engines), default=0),
         "tombstones": max((engine.members.tombstones_count for engine in engines), default=0),
         "streams": max((len(engine.gossip.streams) for engine in engines), default=0),
         "kept_kib": max((engine.gossip.streams.kept_bytes / 1024 for engine in engines), default=0),
-        "ghosts": ghosts(world),
-        "lost_by_name": world.counts("lost.messages"),
     }
-    return figures
+
+
+def of_the_end(world: World, excused: str = "") -> Figures:
+    """What is left when a run is over: tables, ghosts, parts of the overlay, what was lost, by name or in silence.
+
+    `excused`: a peer that may have lost something, if it was told what.
+    """
+    lost = {body.name: body.engine.counters.get("lost.messages") for body in world.peers}
+    return {
+        **of_tables(world),
+        "ghosts": ghosts(world),
+        "split": len(split_overlay(world)),
+        "lost_by_name": sum(lost.values()),
+        "lost_elsewhere": sum(lost.values()) - lost.get(excused, 0),
+        "lost_in_silence": sum(_lacking(world, body) for body in world.peers) - sum(lost.values()),
+        "unpublished": sum(body.engine.gossip.publisher.waiting_bytes for body in world.peers if isinstance(body.engine, PeerEngine)),
+    }
+
+
+def _lacking(world: World, body: Body) -> int:
+    """Messages of origins that live that a peer has not, of those published since it was ready."""
+    if body.ready_at is None or body.state is not State.RUNNING:
+        return 0
+    lacking = 0
+    for key, origin, publication in publications(world, body.ready_at, world.now):
+        track = world.ledger.track(body, key)
+        if origin is not body and (track is None or publication.index >= len(track.seen) or not track.seen[publication.index]):
+            lacking += publication.count
+    return lacking
 
 
 def ghosts(world: World) -> int:

@@ -83,7 +83,7 @@ class Ledger:
         problems: what no engine may ever do, in words, each with its time.
         delivered_count: segments given to users other than their origin's.
         latencies: seconds from publishing to each of those deliveries.
-        published_at, hops: when each of them was published, and over how many links it came.
+        published_at, hops: when each of them was published, and how many peers had passed it on.
     """
 
     __slots__ = ("_codec", "_tracks", "delivered_count", "hops", "latencies", "problems", "published_at", "streams")

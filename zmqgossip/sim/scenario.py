@@ -4,8 +4,8 @@
     Plan        independent worlds (Variants), and the rows that are made of their figures
     Variant     one world: its weather and its knobs, and the steps that are gone through in order
 
-A step that publishes or waits lets time pass; a step that plans something (`Stall`, `Churn`, `Kill` with `after_s`) returns at once, and it
-happens while later steps run. A figure is named "variant/phase.what", as "k=1/steady.p99_ms"; what there is says `figures`.
+A step that publishes or waits lets time pass; one that plans something (`Churn`, `Stall`, `Slowdown`) returns at once, and it happens while
+later steps run. A figure is named "variant/phase.what", as "k=1/steady.p99_ms"; what there is says `figures`.
 A smaller network has fewer peers and less time; its rows are the same.
 
 Left to others: going through the steps (`driver`), the figures (`figures`), the scenarios themselves (`scenarios`).
@@ -38,6 +38,7 @@ class Say:
     Attributes:
         phase: the name of the figures; "" for a phase that nobody asks about.
         quiet_s: afterwards, so that what is under way arrives before the next phase.
+        learns: trees grow in this phase. A flood has none, and leaves it out.
     """
 
     phase: str
@@ -46,6 +47,7 @@ class Say:
     every_s: float
     quiet_s: float = 0.0
     payload_bytes: int = 100
+    learns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,22 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """Periodic steps begin, and random survivors go on publishing: when is all of that everywhere? See `figures.recovery`."""
+    """Periodic steps begin, and random survivors go on publishing for `seconds`: from when on is all of that everywhere?
+
+    "phase.whole_s" is the first moment after which every look finds all that was published more than a second ago at everybody.
+    """
 
     phase: str
-    limit_s: float
+    seconds: float
     every_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """From now on so large a share of all peers leaves each second, and as many join. `but`: so many origins stay."""
+    """From now on so large a share of all peers leaves each second, and as many join. `but`: so many origins stay.
+
+    The sizes of tables are looked at all the while: "churn.first_half_..." and "churn.second_half_...".
+    """
 
     share_per_s: float
     seconds: float
@@ -83,17 +91,15 @@ class Churn:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """One peer that does not publish stops `after_s` from now, for `seconds`."""
+    """The peer that is asked last to publish stops for so long, from now on."""
 
-    after_s: float
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """One other peer works only a moment in every `every_s`, from `after_s` on for `seconds`: what comes meanwhile waits in its pipes."""
+    """That peer works only a moment in every `every_s`, from now on for `seconds`: what comes meanwhile waits in its pipes."""
 
-    after_s: float
     seconds: float
     every_s: float
 
