@@ -51,7 +51,7 @@ def test_a_flood_sends_every_message_over_every_link_both_ways() -> None:
 
 
 def test_a_yardstick_has_the_delays_of_the_run_that_it_stands_beside() -> None:
-    world, links = network(Flood)
+    world, _ = network(Flood)
     say(world, 1)
     ours = World(seed=3, weather=LINKS)
     settle(ours, PEERS)

@@ -73,7 +73,11 @@ def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int,
         return list(found.values())
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), initializer=_deaf)
     try:
-        waiting: dict[Future[T], int] = {pool.submit(work, *task): number for number, task in enumerate(tasks)}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a process that is half made could not be ended quietly
+        try:
+            waiting: dict[Future[T], int] = {pool.submit(work, *task): number for number, task in enumerate(tasks)}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while waiting:
             step(f"{what}: {len(found)} of {len(tasks)}", len(found) / len(tasks))
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
