@@ -183,7 +183,18 @@ def test_ctrl_c_ends_a_run_and_its_processes_with_one_line() -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.CUT_SHORT
     assert err == "zmqgossip: d1 was cut short; a run that has not ended has no figures\n"
-    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    while any(_runs(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [child for child in children if _runs(child)]
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process, and not only what is left of one that nobody has asked for."""
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _children(pid: int) -> list[int]:

@@ -30,8 +30,9 @@ PEERS_MAX = 100_000
 JOBS_MAX = 256
 SEED_MAX = 2**63 - 1
 SEEDS_COUNT_MAX = 1_000_000
-SWARM_PEERS = 12
 SWARM_PEERS_MIN = 3
+STORIES_MAX = 3
+"""Of runs of a swarm that failed: each is a screen, and a fault that is found in one is found in many."""
 LIST, ALL, SWARM = "list", "all", "swarm"
 
 
@@ -110,10 +111,12 @@ def _swarm(seeds: range, peers: int | None, jobs: int, as_json: bool, step: Step
     from zmqgossip.cli import simulate_jobs, simulate_output
     from zmqgossip.cli.errors import Misuse
 
-    peers = SWARM_PEERS if peers is None else peers
-    if peers < SWARM_PEERS_MIN:
+    if peers is not None and peers < SWARM_PEERS_MIN:
         raise Misuse(f"--peers {peers} is too few for a swarm; give at least {SWARM_PEERS_MIN}")
-    outcomes = simulate_jobs.run_swarm(seeds, peers, jobs, step)
+    found = simulate_jobs.run_swarm(seeds, peers or 0, jobs, step)
+    for violation in [violation for _, violation in found if violation][:STORIES_MAX]:
+        print(violation, file=sys.stderr)
+    outcomes = [outcome for outcome, _ in found]
     _show(simulate_output.together(SWARM, outcomes), f"random faults, seeds {seeds[0]} to {seeds[-1]}", as_json)
     _judge(outcomes)
 
@@ -133,7 +136,8 @@ def _judge(outcomes: list[Outcome]) -> None:
         first = failed[0]
         rows = [row.name for row in first.rows if not row.ok]
         more = f" (and {len(failed) - 1} more runs)" if len(failed) > 1 else ""
-        again = f"zmqgossip simulate {first.scenario} --peers {first.peers} --seed {first.seed}"
+        size = f" --peers {first.peers}" if first.peers else ""
+        again = f"zmqgossip simulate {first.scenario}{size} --seed {first.seed}"
         raise NotHeld(f"{first.scenario} did not hold: {'; '.join(rows)}{more}; to see it again: {again}")
 
 

@@ -49,15 +49,26 @@ def _variant(name: str, number: int, peers: int, seed: int, step: Step = lambda 
     return play(SCENARIOS[name].plan(peers).variants[number], seed, step)
 
 
-def run_swarm(seeds: Sequence[int], peers: int, jobs: int, step: Step) -> list[Outcome]:
-    """One random network a seed, in the order of the seeds."""
+def run_swarm(seeds: Sequence[int], peers: int, jobs: int, step: Step) -> list[tuple[Outcome, str]]:
+    """One random network a seed, in the order of the seeds, and what a checker found in it. With no peers each seed draws how many."""
     tasks = [(list(seeds[start : start + SEEDS_AT_ONCE]), peers) for start in range(0, len(seeds), SEEDS_AT_ONCE)]
-    return [outcome for together in _spread(_seeds, tasks, jobs, "swarm", step) for outcome in together]
+    return [found for together in _spread(_seeds, tasks, jobs, "swarm", step) for found in together]
 
 
-def _seeds(seeds: list[int], peers: int) -> list[Outcome]:
-    swarm = import_module("zmqgossip.sim.swarm")
-    return [swarm.play(seed, peers) for seed in seeds]
+def _seeds(seeds: list[int], peers: int) -> list[tuple[Outcome, str]]:
+    return [_swarm(seed, peers) for seed in seeds]
+
+
+def _swarm(seed: int, peers: int) -> tuple[Outcome, str]:
+    from zmqgossip.sim.outcome import Outcome, Row
+    from zmqgossip.sim.world import Violation
+
+    started = time.perf_counter()
+    try:
+        return import_module("zmqgossip.sim.swarm").play(seed, peers), ""
+    except Violation as violation:
+        row = Row("safety and liveness", str(violation).partition("\n")[0], "no violation", False)
+        return Outcome("swarm", peers, seed, 0.0, "", [row], time.perf_counter() - started, 0.0), str(violation)
 
 
 # -- processes ------------------------------------------------------------------------------------------------------------
