@@ -91,6 +91,9 @@ def test_plumtree_asks_the_next_holder_when_the_first_does_not_answer() -> None:
     name = min(links, key=lambda each: len(engine(world, each).eager) if each != "p1" else PEERS)
     (parent,) = [body.name for body in world.peers if engine_key(world, name, body.name) in engine(world, name).eager]
     world.cut(parent, name)
+    others = [other for other in links[name] if other != parent]
+    for other in others[:-1]:
+        world.cut(name, other)  # they say that they have it, and do not hear the question
     _, deliveries = say(world, 1)
     assert deliveries == PEERS - 1
 
