@@ -56,7 +56,7 @@ def _yardsticks(name: str) -> list[Must]:
 
 
 def _same_overlay(name: str, beside: str) -> Must:
-    return Must(f"{name}: the overlay is that of k=1", f"{name}/overlay", least=1, most=1, of=f"{beside}/overlay")
+    return Must(f"{name}: the overlay is that of k=1", f"{name}/overlay", least=1, most=1, per=f"{beside}/overlay")
 
 
 # -- D1 -------------------------------------------------------------------------------------------------------------------
