@@ -40,7 +40,7 @@ def _killed(peers: int) -> Plan:
 
 def _crash(peers: int) -> Plan:
     steps = (
-        Say("", 10, 30, 0.25, learns=True),
+        Say("", 10, 20, 0.25, learns=True),
         Say("before", 10, 20, 0.25),
         Kill(0.0, but=10),
         Say("first", 10, 1, 1.0),
