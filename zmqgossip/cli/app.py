@@ -23,11 +23,12 @@ from zmqgossip.cli.peers import peers
 from zmqgossip.cli.ping import ping
 from zmqgossip.cli.pub import pub
 from zmqgossip.cli.seed import seed
+from zmqgossip.cli.simulate import simulate
 from zmqgossip.cli.sub import sub
 
 # No rich: errors are one line each (errors.py), a traceback is plain, and help does not wait for an import of 0.1 s.
 app = typer.Typer(name="zmqgossip", rich_markup_mode=None, pretty_exceptions_enable=False)
-for command in (seed, peer, pub, sub, peers, ping, monitor, demo, bench):  # the order of --help
+for command in (seed, peer, pub, sub, peers, ping, monitor, demo, bench, simulate):  # the order of --help
     app.command()(command)
 
 

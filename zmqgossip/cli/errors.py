@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     NOBODY_REACHABLE = 3
     TIMED_OUT = 4
     PARTIAL = 5
+    NOT_HELD = 6  # a scenario has run, and what must hold did not
     CUT_SHORT = 130  # as a shell counts a death by SIGINT; not for commands that Ctrl-C ends normally
 
 
@@ -50,6 +51,10 @@ class PartialAnswer(ZmqGossipError):
     """Some have answered and some have not; what was heard is printed already."""
 
 
+class NotHeld(ZmqGossipError):
+    """A scenario has run to its end, its figures are printed, and one is not what it must be."""
+
+
 # The first row that fits counts, so a child stands before its parent.
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (ConfigError, ExitCode.USAGE),
@@ -58,6 +63,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (TimedOut, ExitCode.TIMED_OUT),
     (Timeout, ExitCode.TIMED_OUT),
     (PartialAnswer, ExitCode.PARTIAL),
+    (NotHeld, ExitCode.NOT_HELD),
     (ZmqGossipError, ExitCode.FAILED),
     (KeyboardInterrupt, ExitCode.CUT_SHORT),
     (typer.Abort, ExitCode.CUT_SHORT),

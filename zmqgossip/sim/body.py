@@ -163,6 +163,7 @@ class Body:
     def turn(self, call: Action, *args: Any) -> None:
         """One call into the engine, and all that follows from it."""
         now = self.world.clock.now
+        self.world.turns_count += 1
         call(*args, now)
         outbox = self.outbox
         if outbox.effects:

@@ -83,9 +83,10 @@ class Ledger:
         problems: what no engine may ever do, in words, each with its time.
         delivered_count: segments given to users other than their origin's.
         latencies: seconds from publishing to each of those deliveries.
+        published_at, hops: when each of them was published, and how many peers had passed it on.
     """
 
-    __slots__ = ("_codec", "_tracks", "delivered_count", "latencies", "problems", "streams")
+    __slots__ = ("_codec", "_tracks", "delivered_count", "hops", "latencies", "problems", "published_at", "streams")
 
     def __init__(self, cluster: int) -> None:
         self._codec = Codec(cluster)
@@ -94,6 +95,8 @@ class Ledger:
         self.problems: list[str] = []
         self.delivered_count = 0
         self.latencies = array("f")
+        self.published_at = array("d")
+        self.hops = array("B")
 
     def sent(self, body: Body, frame: bytes, now: float) -> None:
         """A frame went to an XPUB. Only what its own origin publishes counts."""
@@ -140,6 +143,8 @@ class Ledger:
         if body is not stream.origin:
             self.delivered_count += 1
             self.latencies.append(now - publication.at)
+            self.published_at.append(publication.at)
+            self.hops.append(header.hops)
 
     def track(self, body: Body, stream: StreamKey) -> Track | None:
         """What `body` has got of a stream; None if nothing."""

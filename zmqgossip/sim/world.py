@@ -57,6 +57,7 @@ class World:
         keep: whether each body keeps what its user was told and given. Large runs do without.
         watchers: called for every event as `watcher(body, event, now)`.
         replay: the command that plays this run again, for reports; "" where there is none.
+        turns_count: calls into engines, all together: what stands for work where no processor is measured.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class World:
         self.nodes: dict[str, Body] = {}
         self.bodies: list[Body] = []
         self.watchers: list[Watcher] = []
+        self.turns_count = 0
         self.seed_endpoints: list[Endpoint] = []
         self.replay = ""
         self._makers: dict[str, Maker] = {}
