@@ -26,10 +26,12 @@ from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import Member
 from zmqgossip.core.view import Link
-from zmqgossip.sim.swarm import play
+from zmqgossip.sim import swarm
 from zmqgossip.sim.world import Violation
 
 SEEDS_MAX = 200
+REST_S = 30.0
+"""Until everything must be right: less than the swarm gives, since a bug uses all of it. Seeds that need more do not count."""
 
 
 @dataclass(frozen=True)
@@ -223,10 +225,12 @@ def first_seed(bug: Bug, seeds: Sequence[int] = range(1, SEEDS_MAX + 1)) -> tupl
 
 def said(seed: int) -> str:
     """What is wrong with a seed; "" if nothing is."""
-    try:
-        play(seed)
-    except Violation as violation:
-        return str(violation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(swarm, "REST_S", REST_S)
+        try:
+            swarm.play(seed)
+        except Violation as violation:
+            return str(violation)
     return ""
 
 
