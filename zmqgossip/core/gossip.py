@@ -390,7 +390,8 @@ class Gossip:
         self.repair.link_lost(link, now)
         self.walks.link_lost(link)
         for neighbour, bucket in self.trees.link_lost(link, now):
-            self.repair.ask_how(neighbour, self.streams.in_bucket(bucket)[:ENTRIES_MAX])
+            if neighbour.synced:  # without a baseline it cannot say
+                self.repair.ask_how(neighbour, self.streams.in_bucket(bucket)[:ENTRIES_MAX])
         self._go_on(me, now)
 
     def postpone(self, now: float) -> None:

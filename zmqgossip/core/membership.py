@@ -87,6 +87,7 @@ class Membership:
 
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
+        self._gossip.trees.link_came_up(link, now)
         self.renewal.came_up(link)
         self._presence.found()
         self._follow(link, now)
