@@ -328,3 +328,24 @@ def test_what_answers_without_an_end_bring_is_not_remembered_for_ever() -> None:
     for number in range(1, 3 * PULLED_MAX):
         bench.call(bench.engine.on_reply, far.key, segment(ORIGIN, number))
     assert sum(map(len, stream_of(bench).pulled)) <= 2 * PULLED_MAX
+
+
+def test_of_many_gaps_the_others_are_given_up_a_second_each_after_the_first() -> None:
+    bench, (old, one, other) = begun(2, 3, 4)
+    for number in (1, *range(5, 60, 5)):
+        old.gossip(segment(ORIGIN, number))
+    says(old, entry(ORIGIN, 1))
+    for far in (one, other):
+        says(far, entry(ORIGIN, 99))
+    bench.wait(0.1)
+    for _ in range(2):
+        (key, _, exchange) = pulls(bench)[-1]
+        bench.reply(key, Pulled(ORIGIN.id, ORIGIN.epoch, 90, 99, 99), exchange)
+    bench.wait(4.5)
+    assert stream_of(bench).contiguous == 1, "the one that is no further may get it yet"
+    bench.wait(0.7)
+    assert stream_of(bench).contiguous == 5
+    bench.wait(0.8)
+    assert stream_of(bench).contiguous == 5, "who has jumped too says within a second what it has beyond"
+    bench.wait(11.0)
+    assert stream_of(bench).contiguous in (55, 89)

@@ -10,6 +10,7 @@ and shrinks with each that was new.
 What nobody keeps any more is given up by name: the stream jumps to the oldest number that two neighbours have, or the only one that
 there is after a second, and the numbers of the next segment's messages tell which are lost. While there is a neighbour that has not
 said so, it is waited for as long as for anybody who is slow: one that has just joined keeps nothing from before that, and the others may.
+Of several gaps the others are waited for a second each then: they are as old.
 """
 
 from __future__ import annotations
@@ -287,8 +288,17 @@ class Repair:
     def _grace_s(self, stream: Stream, gone_count: int) -> float:
         """How long what some no longer keep is waited for: whoever has said nothing, or is no further than this node, may get it yet."""
         if any(link.key not in stream.gone for link in self._view.synced()):
-            return self._node.config.slow_after_s
+            return ALONE_S if stream.gone_since == stream.jumped_at else self._node.config.slow_after_s
         return ALONE_S if gone_count == 1 else 0.0
+
+    def jumped(self, stream: Stream, now: float) -> None:
+        """The stream goes on behind what was lost. The next gap was waited for with this one: only who jumps too gets more of it."""
+        stream.gone = {key: gone for key, gone in stream.gone.items() if gone.oldest > stream.contiguous + 1}
+        stream.gone_since = stream.jumped_at = now
+        want = self._wants.get(stream.key)
+        if want is not None:
+            want.contiguous = stream.contiguous
+        self.look(stream, now)
 
     def _hopeless(self, stream: Stream, now: float) -> int:
         """What is next where nobody has what is missing, and has not had it for long; 0: not so."""
