@@ -368,3 +368,19 @@ def test_nothing_is_given_up_while_a_neighbour_that_may_have_it_is_silent_altoge
     says(silent, entry(ORIGIN, 1))
     bench.wait(1.0)
     assert stream_of(bench).contiguous == 9
+
+
+def test_gone_of_a_number_that_has_come_since_leads_to_no_jump_and_no_loss() -> None:
+    bench, (far, other) = begun(2, 3)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 4))
+    bench.wait(0.06)
+    gives(far, ORIGIN, [], oldest=3, contiguous=4)
+    for number in (2, 3, 4):
+        bench.call(bench.engine.on_reply, other.key, segment(ORIGIN, number))
+    other.gossip(segment(ORIGIN, 6))
+    for _ in range(8):
+        says(far, entry(ORIGIN, 4))
+        says(other, entry(ORIGIN, 4))
+        bench.wait(1.0)
+    assert stream_of(bench).contiguous == 4 and bench.events(MessagesLost) == []

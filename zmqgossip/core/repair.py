@@ -184,6 +184,7 @@ class Repair:
             want.silent.clear()
             stream.gone.clear()
             return 0
+        self._forget_gone(stream)
         want.due = now + self._wait_s
         holders = self._holders(stream, want)
         free = [link for link in holders if self._asked.get(link.key, 0) < IN_FLIGHT_MAX]
@@ -302,12 +303,17 @@ class Repair:
 
     def jumped(self, stream: Stream, now: float) -> None:
         """The stream goes on behind what was lost. The next gap was waited for with this one: only who jumps too gets more of it."""
-        stream.gone = {key: gone for key, gone in stream.gone.items() if gone.oldest > stream.contiguous + 1}
+        self._forget_gone(stream)
         stream.gone_since = stream.jumped_at = now
         want = self._wants.get(stream.key)
         if want is not None:
             want.contiguous = stream.contiguous
         self.look(stream, now)
+
+    @staticmethod
+    def _forget_gone(stream: Stream) -> None:
+        """Who said gone of an earlier number may have the next one."""
+        stream.gone = {key: gone for key, gone in stream.gone.items() if gone.oldest > stream.contiguous + 1}
 
     def _hopeless(self, stream: Stream, now: float) -> int:
         """What is next where nobody has what is missing, and has not had it for long; 0: not so."""
