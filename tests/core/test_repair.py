@@ -378,6 +378,7 @@ def test_gone_of_a_number_that_has_come_since_leads_to_no_jump_and_no_loss() -> 
     gives(far, ORIGIN, [], oldest=3, contiguous=4)
     for number in (2, 3, 4):
         bench.call(bench.engine.on_reply, other.key, segment(ORIGIN, number))
+    bench.wait(1.0)
     other.gossip(segment(ORIGIN, 6))
     for _ in range(8):
         says(far, entry(ORIGIN, 4))
