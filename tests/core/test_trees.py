@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from tests.core.harness import CODEC, Far, PeerBench, config, peer, segment, steady
+from tests.core.harness import CODEC, Far, PeerBench, config, neighbour, peer, segment, steady
 from tests.core.streaming import ORIGIN, answers, asked, begun, entry, gives, publish, pulls, says, synced
 from zmqgossip.core import outbox
 from zmqgossip.core.trees import cover
@@ -244,3 +244,27 @@ def test_a_new_link_begins_lazy_where_a_bucket_has_its_parents() -> None:
     ((_, _, topics),) = bench.of(outbox.SUBSCRIBE)
     assert not CODEC.encode_segment(ORIGIN.id, ORIGIN.epoch, 1, 1, 0, 0, b"").startswith(topics)
     assert lazy(Far(bench, peer(9)))
+
+
+def test_a_parent_that_is_lost_is_replaced_by_one_without_a_baseline_where_nobody_else_is_left() -> None:
+    bench, fars = begun(2, 3)
+    all_bring(bench, fars, 1, 10)
+    young = neighbour(bench, 4)
+    assert lazy(young) and not young.link.synced
+    bench.forget()
+    fars[0].crashes()
+    assert not lazy(young)
+    assert young.key not in [key for key, _ in asked(bench)], "it could not say"
+
+
+def test_a_link_that_comes_up_when_the_parents_are_gone_for_which_it_began_lazy_is_a_parent_at_once() -> None:
+    bench, fars = begun(2, 3)
+    all_bring(bench, fars, 1, 10)
+    far = Far(bench, peer(4))
+    far.hello()
+    assert lazy(far)
+    for parent in fars:
+        parent.crashes()
+    assert lazy(far), "it cannot push yet"
+    far.comes_up()
+    assert not lazy(far)

@@ -366,18 +366,17 @@ class Gossip:
         """Nobody keeps what is next in these streams: they go on where somebody does."""
         for stream, number in jumps:
             ends = [gone.messages for gone in stream.gone.values() if gone.contiguous == number - 1]
-            stream.gone.clear()
             if not stream.highest:
                 self.lives.first_came(stream, now)
             released = self.streams.jump(stream, number)
-            stream.jumped_at, stream.lacks_until = now, math.inf
+            stream.lacks_until = math.inf
             self._node.counters.add("streams.jumped")
             if not released and ends and max(ends) > stream.messages:
                 self._lost(stream, max(ends))
             self._deliver(stream, released)
             self.digests.touch(stream, now)
             self._settle(stream, now)
-            self.repair.look(stream, now)
+            self.repair.jumped(stream, now)
 
     # -- links and lives --------------------------------------------------------------------------------------------------
 
@@ -390,7 +389,8 @@ class Gossip:
         self.repair.link_lost(link, now)
         self.walks.link_lost(link)
         for neighbour, bucket in self.trees.link_lost(link, now):
-            self.repair.ask_how(neighbour, self.streams.in_bucket(bucket)[:ENTRIES_MAX])
+            if neighbour.synced:  # without a baseline it cannot say
+                self.repair.ask_how(neighbour, self.streams.in_bucket(bucket)[:ENTRIES_MAX])
         self._go_on(me, now)
 
     def postpone(self, now: float) -> None:

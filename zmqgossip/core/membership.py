@@ -17,6 +17,7 @@ from zmqgossip.core.accusations import Accusations
 from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.codes import Evidence
 from zmqgossip.core.events import Isolated, MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
+from zmqgossip.core.ghosts import Ghosts
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.liveness import Liveness
@@ -46,6 +47,7 @@ class Membership:
         baseline: where its hearing begins.
         renewal: whether it doubts that it hears everybody.
         shuffles: its exchanges of candidates.
+        ghosts: its search for those who are gone, and whom nobody has told of.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Membership:
         self._accusations = Accusations(node, members)
         self.renewal = Renewal(node, view, overlay)
         self.shuffles = Shuffles(node, view, members)
+        self.ghosts = Ghosts(node, view, members, presence)
 
     # -- what others should know of this peer -----------------------------------------------------------------------------
 
@@ -87,6 +90,7 @@ class Membership:
 
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
+        self._gossip.trees.link_came_up(link, now)
         self.renewal.came_up(link)
         self._presence.found()
         self._follow(link, now)
@@ -186,6 +190,7 @@ class Membership:
         """A peer has shown by a handshake that it lives."""
         self._accusations.heard_of(record.id)
         self.learn(record, PeerState.ALIVE, now)
+        self.ghosts.vouch(record.id, now)
 
     def on_list(self, members: Sequence[Member], now: float) -> None:
         """What a seed lists, and whom it took off lately. It has looked for itself, but knows no newer record than the owner's."""
@@ -202,6 +207,7 @@ class Membership:
                 self._challenge(record, held.record, now)
             else:
                 self.learn(record, state, now)
+                self.ghosts.vouch(record.id, now)
         self._count(now)
         if self._presence.returned_count != self._returned_count:
             self._returned_count = self._presence.returned_count
@@ -402,6 +408,18 @@ class Membership:
             self._tell(dead, PeerState.DEAD, now)
         if body.state is not PeerState.SUSPECT:
             self._node.outbox.event(VerdictHeard(seed, body.target, body.state))
+
+    def look_for_ghosts(self, now: float) -> None:
+        """A seed has answered that it lists this peer."""
+        if not self._overlay.stopped:
+            self.ghosts.look(now)
+
+    def visited(self, dead: PeerRecord | None, now: float) -> None:
+        """The end of a visit, and who is dead by that."""
+        if dead is not None:
+            self._accusations.heard_of(dead.id)
+            self.learn(dead, PeerState.DEAD, now)
+            self._tell(dead, PeerState.DEAD, now)
 
     def verdict_due(self, key: int, now: float) -> None:
         """No seed has decided in time: this peer's own word stands."""

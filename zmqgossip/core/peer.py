@@ -25,6 +25,7 @@ from zmqgossip.core import (
     publisher,
     repair,
     shuffles,
+    visits,
 )
 from zmqgossip.core.census import Census
 from zmqgossip.core.codes import Body, Status
@@ -45,6 +46,7 @@ from zmqgossip.core.messages import (
     Hello,
     Leave,
     LeaveHeard,
+    Present,
     Probe,
     Shuffle,
     UnknownPeer,
@@ -214,6 +216,8 @@ class PeerEngine:
             self.neighbours.on_connected(link, now)
         elif self.presence.knows(key):
             self.presence.on_connected(self.me, key, now)
+        elif self.membership.ghosts.knows(key):
+            self.membership.ghosts.on_connected(key)
         else:
             self.direct.on_connected(key, now)
 
@@ -224,6 +228,8 @@ class PeerEngine:
             self.neighbours.on_disconnected(link, now)
         elif self.presence.knows(key):
             self.presence.on_disconnected(key, now)
+        else:
+            self.membership.visited(self.membership.ghosts.on_disconnected(key), now)
         self.farewell.unreachable(key)
 
     def on_not_sent(self, key: int, frame: bytes, now: float) -> bool:
@@ -239,6 +245,8 @@ class PeerEngine:
         link = self.view.by_key(key)
         if link is not None:
             self.neighbours.on_not_opened(link, now)
+        elif self.membership.ghosts.knows(key):
+            self.membership.visited(self.membership.ghosts.on_not_opened(key), now)
         else:
             self.on_disconnected(key, now)
 
@@ -335,11 +343,11 @@ class PeerEngine:
         """A frame at the DEALER of a link, of a seed or of an errand."""
         link = self.view.by_key(key)
         errand = self.direct.errand_at(key)
-        if link is None and errand is None and not self.presence.knows(key):
+        if link is None and errand is None and not self.presence.knows(key) and not self.membership.ghosts.knows(key):
             self.counters.add("dropped.link_gone")
             return
         if not self.request_gate.lets_in(key, len(frame), now):
-            self.request_gate.turn_away(key, str(link.peer if link is not None else errand or self.presence.seed_of(key)), now)
+            self.request_gate.turn_away(key, self._name_of(key), now)
             return
         try:
             if link is not None and frame[:1] == TOPIC_GOSSIP:  # the answer to a pull
@@ -347,10 +355,12 @@ class PeerEngine:
                 return
             body, exchange = self.node.codec.decode(frame)
         except WireError as error:
-            self.node.refuse_frame(error, str(link.peer if link is not None else errand or self.presence.seed_of(key)))
+            self.node.refuse_frame(error, self._name_of(key))
             return
         if errand is not None:
             self.direct.on_reply(key, exchange, body, now)
+        elif self.membership.ghosts.knows(key):
+            self._on_visited(key, body, now)
         elif link is None:
             self._on_seeds_reply(key, body, now)
         elif isinstance(body, Answer):
@@ -359,6 +369,19 @@ class PeerEngine:
         else:
             self.neighbours.on_reply(link, body, exchange, now)
         self.direct.look(now)
+
+    def _name_of(self, key: int) -> str:
+        """Who is at the other end of a DEALER, for the log."""
+        link = self.view.by_key(key)
+        if link is not None:
+            return str(link.peer)
+        return "a visited peer" if self.membership.ghosts.knows(key) else str(self.direct.errand_at(key) or self.presence.seed_of(key))
+
+    def _on_visited(self, key: int, body: Body, now: float) -> None:
+        if isinstance(body, Checked):
+            self.membership.visited(self.membership.ghosts.on_checked(key, body, now), now)
+        else:
+            self.node.refuse("unexpected", self._name_of(key))
 
     def _on_seeds_reply(self, key: int, body: Body, now: float) -> None:
         match body:
@@ -370,6 +393,8 @@ class PeerEngine:
                 self.farewell.heard(key)
         if self.presence.knows(key):
             self.membership.on_list(self.presence.on_answer(self.me, key, body, self.view.up_count, now), now)
+        if isinstance(body, Present):
+            self.membership.look_for_ghosts(now)
         if isinstance(body, UnknownPeer):
             self.membership.refute(body.epoch, body.revision, now)
             self.presence.on_unknown(self.me, key, now)
@@ -385,6 +410,7 @@ class PeerEngine:
             self.liveness.postpone(now)
             self.presence.postpone(now)
             self.overlay.postpone(now)
+            self.membership.ghosts.postpone(now)
             self.gossip.postpone(now)
         while (due := self.node.timers.next()) is not None and due <= now:
             key = self.node.timers.pop_due(now)
@@ -431,6 +457,8 @@ class PeerEngine:
                 self.presence.ask_lists(self.view.up_count == 0, now)
             case accusations.VERDICT_DUE:
                 self.membership.verdict_due(key, now)
+            case visits.VISIT_DUE:
+                self.membership.visited(self.membership.ghosts.due(key), now)
             case farewell.LEAVE_DUE:
                 self.farewell.finish()
 

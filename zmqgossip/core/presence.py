@@ -29,7 +29,7 @@ from zmqgossip.core.messages import (
     Verdict,
 )
 from zmqgossip.core.node import Node
-from zmqgossip.core.types import FIRST_ID, Endpoint, Member, PeerRecord
+from zmqgossip.core.types import FIRST_ID, Endpoint, Member, PeerId, PeerRecord
 
 SEED_DUE = "seed due"
 SEED_RETRY = "seed retry"
@@ -382,6 +382,13 @@ class Presence:
             contact = self._node.rng.choice(contacts)
             contact.reads_all, contact.list_after = True, FIRST_ID
             self._ask_page(contact)
+
+    def ask_about(self, peer: PeerId) -> None:
+        """Asks the seeds whether they list that peer: its answer comes as a list of one, the first from there on."""
+        before = (int.from_bytes(peer, "big") - 1).to_bytes(len(FIRST_ID), "big") if peer > FIRST_ID else FIRST_ID
+        for contact in self._contacts:
+            if contact.connected and contact.chosen and not contact.reads_all:  # or it reads of it anyhow
+                self._ask(contact, List(before, 1))
 
     def postpone(self, now: float) -> None:
         """This node was away: seeds get the whole time-out again."""

@@ -130,17 +130,16 @@ class Trees:
     def starving(self, now: float) -> list[int]:
         """Buckets that a neighbour pushed lately and that all have been asked not to push: there is none, or a prune was wrong.
 
-        One's own does not count: it was pruned everywhere before somebody else began to send in it. Nor does one whose way went with a
-        link, while those that are left had no baseline yet: that is for pulls to mend.
+        One's own does not count: it was pruned everywhere before somebody else began to send in it.
         """
         links = list(self._view.up())
-        if not links or not all(link.synced for link in links):
+        if not links:
             return []
         return [
             number
             for number, bucket in self._buckets.items()
             if number != self._own
-            and any(key and now - at < ACTIVE_S for key, at in bucket.ways.values())
+            and any(now - at < ACTIVE_S for _, at in bucket.ways.values())
             and all(number in link.lazy for link in links)
         ]
 
@@ -171,9 +170,7 @@ class Trees:
     def topics(self, link: Link, now: float) -> list[bytes]:
         """What a new link subscribes to: all, but for buckets that have their parents."""
         link.lazy = {
-            number: None
-            for number in self._buckets
-            if self._is_active(number, now) and self._eager_count(number, link) >= self._parents_wanted(number, now)
+            number: None for number in self._buckets if self._is_active(number, now) and self._parents_short(number, link, now) <= 0
         }
         return list(cover(link.lazy))
 
@@ -192,12 +189,22 @@ class Trees:
                 bucket.ways[key] = (0, bucket.ways[key][1])
             if not self._is_active(number, now):
                 continue
-            short = self._parents_wanted(number, now) - self._eager_count(number, gone)
-            lazy = [link for link in self._view.synced() if number in link.lazy and link is not gone]
-            for link in lazy[: max(0, short)]:
+            lazy = [link for link in self._view.up() if number in link.lazy and link is not gone]
+            lazy.sort(key=_has_no_baseline)  # what those without one pass on has gaps, and is better than nothing
+            for link in lazy[: max(0, self._parents_short(number, gone, now))]:
                 self.graft(link, number)
                 grafts.append((link, number))
         return grafts
+
+    def link_came_up(self, link: Link, now: float) -> None:
+        """Buckets that had their parents when the link began, and have lost some while it came up, take it."""
+        for number in [number for number in link.lazy if self._is_active(number, now)]:
+            if self._parents_short(number, link, now) > 0:
+                self.graft(link, number)
+
+    def _parents_short(self, number: int, but: Link, now: float) -> int:
+        """How many more neighbours should push a bucket, that one left aside."""
+        return self._parents_wanted(number, now) - self._eager_count(number, but)
 
     def said_hops(self, link: Link, stream: Stream, hops: int) -> bool:
         """How far a neighbour is from the origin. Whether it is grafted by that: it showed a shorter way three times running."""
@@ -239,3 +246,7 @@ def cover(lazy: Iterable[int]) -> dict[bytes, None]:
         else:
             topics |= {bucket_topic(number): None for number in range(high << 4, (high + 1) << 4) if number not in out}
     return topics
+
+
+def _has_no_baseline(link: Link) -> bool:
+    return not link.synced

@@ -1,7 +1,7 @@
-"""A seed looks for itself: who answers at a registered address?
+"""To look for oneself: who answers at an address?
 
 A visit opens a DEALER to the peer's ROUTER, asks CHECK, and has one of three ends: answered (by whoever lives there now), refused,
-or silent. Dial-backs and verdicts are made of visits; how often and what follows is theirs.
+or silent. A seed's dial-backs and verdicts are made of visits, and a peer's search for ghosts; how often and what follows is theirs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class Outcome(Enum):
     OTHER = 2  # somebody answered, and it is not the peer, not its life, or not the one that registered
     REFUSED = 3
     SILENT = 4
-    UNTRIED = 5  # this seed had no socket left: that says nothing about the peer
+    UNTRIED = 5  # this node had no socket left: that says nothing about the peer
 
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One attempt. `owner` is the key of the dial-back or the case that it belongs to."""
+    """One attempt. `owner` is the key of the dial-back or the case that it belongs to, if it does to one."""
 
     key: int
     owner: int
     target: PeerRecord
-    ticket: bytes
+    ticket: bytes | None  # None: whoever lives there need not have registered
     nonce: bytes
 
 
@@ -44,7 +44,7 @@ class Visits:
         self._node = node
         self._open: dict[int, Visit] = {}
 
-    def begin(self, owner: int, target: PeerRecord, ticket: bytes, timeout_s: float, now: float) -> None:
+    def begin(self, owner: int, target: PeerRecord, ticket: bytes | None, timeout_s: float, now: float) -> None:
         visit = Visit(self._node.new_key(), owner, target, ticket, self._node.nonce())
         self._open[visit.key] = visit
         self._node.outbox.open(visit.key, target.endpoint)
@@ -62,7 +62,7 @@ class Visits:
     def on_connected(self, key: int) -> None:
         visit = self._open.get(key)
         if visit is not None:
-            self._node.ask(key, Check(visit.nonce, visit.ticket))
+            self._node.ask(key, Check(visit.nonce, visit.nonce if visit.ticket is None else visit.ticket))
 
     def on_checked(self, key: int, body: Checked) -> tuple[int, Outcome] | None:
         """Somebody answered: the owner of the visit and what was found. None for an answer to something else."""
@@ -71,7 +71,8 @@ class Visits:
             self._node.counters.add("visits.stale")
             return None
         target = visit.target
-        same = body.mine and body.record.id == target.id and body.record.epoch == target.epoch and body.record.publish == target.publish
+        registered = body.mine or visit.ticket is None
+        same = registered and (body.record.id, body.record.epoch, body.record.publish) == (target.id, target.epoch, target.publish)
         return self._end(visit), Outcome.ANSWERED if same else Outcome.OTHER
 
     def on_disconnected(self, key: int) -> tuple[int, Outcome] | None:
@@ -92,9 +93,12 @@ class Visits:
             self._end(visit)
 
     def postpone(self, timeout_s: float, now: float) -> None:
-        """The seed was away: every visit gets its whole time again."""
+        """This node was away: every visit gets its whole time again."""
         for key in self._open:
             self._node.timers.set((VISIT_DUE, key), now + timeout_s)
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def _end(self, visit: Visit) -> int:
         del self._open[visit.key]
