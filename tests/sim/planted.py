@@ -19,12 +19,12 @@ import pytest
 from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.gossip_messages import Position
 from zmqgossip.core.marks import Marks
-from zmqgossip.core.members import Members
+from zmqgossip.core.members import Change, Members
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.stream import Stream
 from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
-from zmqgossip.core.types import Member
+from zmqgossip.core.types import Member, PeerRecord, PeerState
 from zmqgossip.core.view import Link
 from zmqgossip.sim import swarm
 from zmqgossip.sim.world import Violation
@@ -163,16 +163,26 @@ def _prunes_the_last_parent(_: Any) -> Any:
 # -- tombstones -----------------------------------------------------------------------------------------------------------
 
 
-def _no_tombstone_for_strangers(right: Any) -> Any:
-    """Nobody who was never known here is remembered as dead."""
+def _old_news_revives(right: Any) -> Any:
+    """A record that is no newer than a tombstone counts, as if it came from its owner just now."""
 
-    def store(self: Members, member: Member) -> None:
-        if member.state.name in ("DEAD", "LEFT") and self.get(member.record.id) is None:
-            self.buried_count += 1
-        else:
-            right(self, member)
+    def compare(held: Member, record: PeerRecord, state: PeerState) -> Any:
+        if held.state in (PeerState.DEAD, PeerState.LEFT) and state is PeerState.ALIVE:
+            return Change.REVIVED
+        return right(held, record, state)
 
-    return store
+    return staticmethod(compare)
+
+
+def _tombstones_last_a_second(right: Any) -> Any:
+    """The dead are forgotten while news of their lives is still under way."""
+
+    def expire(self: Members, wall: float) -> None:
+        for gone in [member for member in self.tombstones() if wall - member.since > 1.0]:
+            self.forget(gone.record.id)
+        right(self, wall)
+
+    return expire
 
 
 # -- baseline -------------------------------------------------------------------------------------------------------------
@@ -206,7 +216,8 @@ BUGS = (
     Bug("marks: does not wait for children", Marks, "_waits_for", _does_not_wait_for_children, 1),
     Bug("marks: done in spite of a gap", Marks, "settle", _is_done_in_spite_of_a_gap, 39),
     Bug("prune: the last parent", Trees, "_latest", _prunes_the_last_parent, 4),
-    Bug("tombstones: none for strangers", Members, "_store", _no_tombstone_for_strangers, 27),
+    Bug("tombstones: old news revives", Members, "_compare", _old_news_revives, 14),
+    Bug("tombstones: they last a second", Members, "_expire", _tombstones_last_a_second, 14),
     Bug("baseline: one too high", Streams, "begin", _begins_one_too_high, 1),
     Bug("baseline: given before it is there", Baseline, "on_sync", _gives_a_baseline_that_it_has_not, 91),
 )
