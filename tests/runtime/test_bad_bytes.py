@@ -360,10 +360,12 @@ class FalseNeighbour:
         self.xpub.send(self.topic + CODEC.encode(m.LinkUp(NONCE)))
 
     def next_probe(self) -> bytes:
-        """Where the target's next probe comes from. It asks other things of this link too."""
+        """Where the target's next probe comes from. It asks other things of this link too, and others who hear of it would have one."""
         while True:
             route, frame = self.router.recv_multipart()
             body, _ = CODEC.decode(frame)
+            if isinstance(body, m.Hello):
+                continue
             assert getattr(body, "link", None) == NONCE
             if isinstance(body, m.Probe):
                 return route

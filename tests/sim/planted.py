@@ -26,10 +26,12 @@ from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import Member
 from zmqgossip.core.view import Link
-from zmqgossip.sim.swarm import play
+from zmqgossip.sim import swarm
 from zmqgossip.sim.world import Violation
 
 SEEDS_MAX = 200
+REST_S = 30.0
+"""Until everything must be right: less than the swarm gives, since a bug uses all of it. Seeds that need more do not count."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Bug:
     """One method that is wrong.
 
     Attributes:
-        found_at: the first seed of the swarm that finds it.
+        found_at: a seed of the swarm that has found it.
     """
 
     name: str
@@ -200,19 +202,19 @@ BUGS = (
     Bug("dedup: known is what is kept", Stream, "__contains__", _known_is_what_is_kept, 4),
     Bug("dedup: forgets where a stream was", Streams, "drop", _forgets_where_a_stream_was, 127),
     Bug("ordering: releases as they came", Streams, "advance", _releases_as_they_came, 3),
-    Bug("repair: gives all but the newest", Streams, "held", _gives_all_but_the_newest, 2),
+    Bug("repair: gives all but the newest", Streams, "held", _gives_all_but_the_newest, 4),
     Bug("marks: does not wait for children", Marks, "_waits_for", _does_not_wait_for_children, 1),
     Bug("marks: done in spite of a gap", Marks, "settle", _is_done_in_spite_of_a_gap, 39),
-    Bug("prune: the last parent", Trees, "_may_prune", _prunes_the_last_parent, 17),
-    Bug("tombstones: none for strangers", Members, "_store", _no_tombstone_for_strangers, 7),
+    Bug("prune: the last parent", Trees, "_may_prune", _prunes_the_last_parent, 4),
+    Bug("tombstones: none for strangers", Members, "_store", _no_tombstone_for_strangers, 27),
     Bug("baseline: one too high", Streams, "begin", _begins_one_too_high, 1),
-    Bug("baseline: given before it is there", Baseline, "on_sync", _gives_a_baseline_that_it_has_not, 7),
+    Bug("baseline: given before it is there", Baseline, "on_sync", _gives_a_baseline_that_it_has_not, 139),
 )
 
 
-def first_seed(bug: Bug, since: int = 1) -> tuple[int, str]:
-    """The seed that finds a bug, and what it said; 0 if none does. Seeds that fail without the bug do not count."""
-    for seed in range(since, SEEDS_MAX + 1):
+def first_seed(bug: Bug, seeds: Sequence[int] = range(1, SEEDS_MAX + 1)) -> tuple[int, str]:
+    """The first of these seeds that finds a bug, and what it said; 0 if none does. Seeds that fail without the bug do not count."""
+    for seed in seeds:
         with pytest.MonkeyPatch.context() as patch:
             bug.plant(patch)
             words = said(seed)
@@ -223,10 +225,12 @@ def first_seed(bug: Bug, since: int = 1) -> tuple[int, str]:
 
 def said(seed: int) -> str:
     """What is wrong with a seed; "" if nothing is."""
-    try:
-        play(seed)
-    except Violation as violation:
-        return str(violation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(swarm, "REST_S", REST_S)
+        try:
+            swarm.play(seed)
+        except Violation as violation:
+            return str(violation)
     return ""
 
 

@@ -19,7 +19,7 @@ from zmqgossip.sim import Body, Weather, World, checkers
 from zmqgossip.sim.accounts import FlushBook, engine_of, holes, named_lost, restless, short
 from zmqgossip.sim.world import WALL_S
 
-few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=5, deadline=None, derandomize=True, database=None)
 SEEDS = st.integers(0, 10_000)
 
 

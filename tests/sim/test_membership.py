@@ -31,7 +31,7 @@ def in_parts(seed: int, peers: int = 24) -> World:
     return world
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])
 def test_a_partial_network_joins_delivers_and_replaces_its_dead_without_telling_all(seed: int) -> None:
     world = in_parts(seed)
     numbers = [engine_of(body).gossip.number for body in world.peers]
@@ -83,7 +83,7 @@ WITHIN_S = 2.5
 """Two probe intervals, and what a walk takes."""
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_missing_members_are_learnt_again_and_ghosts_go_within_two_probe_intervals(seed: int) -> None:
     world = ready_world(seed)
     first, *others = world.peers
@@ -133,7 +133,7 @@ def test_who_was_cut_off_learns_who_left_and_who_died() -> None:
     assert {name: held.state for name, held in states.items() if held is not None} == {"p2": DEAD, "p3": DEAD, "p4": LEFT}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_group_that_died_with_all_its_neighbours_leaves_every_table_when_its_leases_are_over(seed: int) -> None:
     world = ready_world(seed, peers=14)
     names = ["p1", "p2", "p3", "p4"]
@@ -178,7 +178,7 @@ def test_what_no_walk_settles_costs_ever_fewer_walks() -> None:
 TROUBLES = ("join", "join", "leave", "crash", "power off", "cut", "partition", "mend", "pause", "gossip is lost", "fine")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_after_any_troubles_and_some_quiet_all_tables_are_right_and_alike(seed: int) -> None:
     world = ready_world(100 + seed, peers=9)
     luck = Random(seed)

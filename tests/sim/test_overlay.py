@@ -36,8 +36,7 @@ def is_whole(world: World) -> bool:
     return not checkers.split_overlay(world)
 
 
-@pytest.mark.parametrize("known", PARTS)
-@pytest.mark.parametrize("killed", [50, 90])
+@pytest.mark.parametrize(("known", "killed"), [("full", 50), ("partial", 90)])
 def test_survivors_of_a_mass_failure_find_together_and_hear_what_is_published_meanwhile(known: str, killed: int) -> None:
     world = network(30, replace(QUIET, **PARTS[known]))
     assert all(engine.members.partial is (known == "partial") for engine in engines(world))
@@ -74,8 +73,7 @@ def cut_in_two(world: World, with_seeds: str) -> None:
                 world.cut(there, here)
 
 
-@pytest.mark.parametrize("known", PARTS)
-@pytest.mark.parametrize("with_seeds", ["divided", "on one side", "in the middle"])
+@pytest.mark.parametrize(("known", "with_seeds"), [("full", "divided"), ("partial", "on one side"), ("partial", "in the middle")])
 def test_two_halves_that_lived_apart_are_one_again_within_two_presence_intervals(known: str, with_seeds: str) -> None:
     world = network(12, replace(LAN, **PARTS[known], neighbours_dialled=2, neighbours_max=6))
     cut_in_two(world, with_seeds)

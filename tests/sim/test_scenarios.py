@@ -56,25 +56,25 @@ def told(world: World, kind: type[object]) -> int:
 # -- joining --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_peers_that_start_at_once_are_ready_and_everybody_hears_everybody() -> None:
+def test_sixty_peers_that_start_at_once_are_ready_and_everybody_hears_everybody() -> None:
     world = World(seed=1, keep=False)
-    world.add_peers(100)
+    world.add_peers(60)
     assert world.run_until(world.all_ready, 10) < 5
     world.run(1)
     everybody_publishes(world)
     world.run_until(lambda: not checkers.wrong_tables(world), 20, step_s=0.5)  # a sample of a list has 64, so it takes a few
     world.run_until(lambda: not checkers.wrong_lists(world), 10, step_s=0.5)  # a seed dials back 20 a second
     world.check(*checkers.ALL)
-    assert world.ledger.delivered_count == 100 * 99
+    assert world.ledger.delivered_count == 60 * 59
     assert world.ledger.latency_s(0.99) < 0.05
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_what_is_published_after_a_peer_is_ready_reaches_it_while_others_still_join(seed: int) -> None:
     world = World(seed=seed)
     for _ in range(15):
         world.add_peer()
-        for _ in range(3):
+        for _ in range(1):
             for body in world.peers:
                 if body.ready_at is not None:
                     world.publish(body.name)
@@ -83,7 +83,7 @@ def test_what_is_published_after_a_peer_is_ready_reaches_it_while_others_still_j
     world.check(*checkers.ALL)
 
 
-@pytest.mark.parametrize("jitter_s", [0.0, 0.1])
+@pytest.mark.parametrize("jitter_s", [0.1])
 def test_every_origin_is_heard_in_order_however_much_ways_differ_in_speed(jitter_s: float) -> None:
     world = network(2, 14, Weather(delay_s=0.005, jitter_s=jitter_s))
     everybody_publishes(world, times=20, every_s=0.001)
@@ -176,7 +176,7 @@ def test_a_peer_that_crashes_while_a_seed_looks_at_it_is_removed_at_once() -> No
 # -- pauses ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_pause_shorter_than_three_misses_accuses_nobody(seed: int) -> None:
     world = network(seed, 14)
     sleeper = some(world, 1)[0]
@@ -191,7 +191,7 @@ def test_a_pause_shorter_than_three_misses_accuses_nobody(seed: int) -> None:
     assert world.now - start > 6
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_pause_longer_than_three_misses_is_called_dead_and_comes_back(seed: int) -> None:
     world = network(seed, 14)
     sleeper = some(world, 1)[0]
@@ -220,7 +220,7 @@ def test_seeds_that_were_paused_keep_their_lists() -> None:
 # -- the network ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", [0.01, 0.05])
+@pytest.mark.parametrize("loss", [0.05])
 def test_loss_delays_and_loses_nothing(loss: float) -> None:
     world = World(seed=3, weather=Weather(loss=loss))
     world.add_peers(14)
@@ -251,7 +251,7 @@ def test_a_peer_that_heard_nobody_for_a_while_holds_nobody_dead() -> None:
     world.check(checkers.held_dead, checkers.wrong_tables)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_both_sides_of_a_partition_live_on_and_deliver_among_themselves(seed: int) -> None:
     world = network(seed, 16)
     side = [*some(world, 8), "s1", "s2"]
@@ -268,7 +268,7 @@ def test_both_sides_of_a_partition_live_on_and_deliver_among_themselves(seed: in
     world.check(*checkers.SAFETY)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_partition_that_heals_leaves_one_component_that_delivers_everything(seed: int) -> None:
     world = network(seed, 16)
     world.partition([*some(world, 8), "s1", "s2"])
@@ -304,7 +304,7 @@ def test_new_processes_on_the_endpoints_of_old_ones_take_their_place() -> None:
     check_from_now_on(world)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_churn_delivers_nothing_twice_and_all_that_is_published_once_it_is_quiet(seed: int) -> None:
     world = network(seed, 16)
     rng = Random(f"{seed}/churn")
@@ -332,7 +332,7 @@ def test_churn_delivers_nothing_twice_and_all_that_is_published_once_it_is_quiet
     assert told(world, Ready) >= 16
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_after_a_mass_failure_all_tables_are_right(seed: int) -> None:
     world = network(seed, 24)
     world.crash(*some(world, 18))
@@ -340,7 +340,7 @@ def test_after_a_mass_failure_all_tables_are_right(seed: int) -> None:
     world.check(*checkers.SAFETY, checkers.wrong_lists, checkers.wrong_tables, checkers.split_overlay)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_after_a_partition_all_tables_agree(seed: int) -> None:
     world = network(seed, 20)
     world.partition([*some(world, 10), "s1"])

@@ -246,7 +246,7 @@ class Body:
         elif what == FLUSHED:
             self._flushed(effect[1], now)
         elif what == KNOCK:
-            network.knock(self, effect[1], effect[2])
+            network.knocks.knock(self, effect[1], effect[2])
         elif what in (ASKED, ANSWERED):
             self._directed(effect[1], now)
         else:

@@ -11,16 +11,16 @@ gives up a SYN after two minutes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
 from zmqgossip.core.counters import Counters
-from zmqgossip.core.outbox import Knock
 from zmqgossip.core.types import Endpoint
 from zmqgossip.sim.body import State
 from zmqgossip.sim.clock import Clock
 from zmqgossip.sim.connection import Arrival, Connection, Pipe
+from zmqgossip.sim.knocks import Knocks
 from zmqgossip.sim.paths import SYN_RETRY_FIRST_S, Paths, next_repeat_s
 from zmqgossip.sim.pipes import Pipes
 from zmqgossip.sim.trace import Trace, code_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 BACKLOG_MAX = 1_024
 """Connections that wait for a stopped process to accept them: its listener's backlog, a peer's as the runtime sets it."""
 RECONNECT_S = 0.1  # ZMQ_RECONNECT_IVL
-KNOCK_SILENT_S = 1.0  # how long a body waits for a TCP connect that hangs
 RUNNING = State.RUNNING
 _FIN = b""
 
@@ -48,7 +47,7 @@ class Network:
 
     __slots__ = (
         "_hosts", "_listeners", "_places", "_refused", "_route", "_stuck", "backlog_max",
-        "clock", "counters", "frame_bytes_max", "paths", "pipes", "rng", "trace", "traffic",
+        "clock", "counters", "frame_bytes_max", "knocks", "paths", "pipes", "rng", "trace", "traffic",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, paths: Paths, trace: Trace, rng: Random) -> None:
@@ -58,6 +57,7 @@ class Network:
         self.rng = rng
         self.counters = Counters()
         self.pipes = Pipes(clock, paths, self.counters, self._timed_out)
+        self.knocks = Knocks(self)
         self.backlog_max = BACKLOG_MAX
         self.traffic: dict[int, list[int]] = {}
         self.frame_bytes_max = 0
@@ -123,7 +123,7 @@ class Network:
         old = body.dealers.get(key)
         if old is not None:
             self._close(old)
-        body.dealers[key] = connection = Connection(body, key, endpoint, self._place_of(endpoint), None)
+        body.dealers[key] = connection = Connection(body, key, endpoint, self.place_of(endpoint), None)
         self._dial(connection)
 
     def subscribe(self, body: Body, key: int, endpoint: Endpoint, topics: tuple[bytes, ...]) -> None:
@@ -131,7 +131,7 @@ class Network:
         old = body.subs.get(key)
         if old is not None:
             self._close(old)
-        body.subs[key] = connection = Connection(body, key, endpoint, self._place_of(endpoint), topics)
+        body.subs[key] = connection = Connection(body, key, endpoint, self.place_of(endpoint), topics)
         self._dial(connection)
 
     def establish(self, body: Body, key: int, endpoint: Endpoint, topics: tuple[bytes, ...] | None) -> list[bytes]:
@@ -155,7 +155,8 @@ class Network:
             self._close(connection)
         return found
 
-    def _place_of(self, endpoint: Endpoint) -> str:
+    def place_of(self, endpoint: Endpoint) -> str:
+        """Who answers for an endpoint: who ever listened there, else the first of that host; "" if there is no such host."""
         return self._places.get(endpoint) or self._hosts.get(endpoint.host, "")
 
     def _dial(self, connection: Connection) -> None:
@@ -182,7 +183,7 @@ class Network:
         if not connection.asker_open or asker.dark or asker.hold(self._handshake, connection):
             return
         target = self._listeners.get(connection.endpoint)
-        if not self.paths.both_ways(asker.name, connection.place) or (target is not None and self._hangs(target)):
+        if not self.paths.both_ways(asker.name, connection.place) or (target is not None and self.hangs(target)):
             self._stuck[connection] = None
         elif target is None:
             self._refuse(connection)
@@ -195,7 +196,11 @@ class Network:
             else:
                 self._connect_sub(connection, connection.topics)
 
-    def _hangs(self, target: Body) -> bool:
+    def listener_at(self, endpoint: Endpoint) -> Body | None:
+        """The process that listens there now."""
+        return self._listeners.get(endpoint)
+
+    def hangs(self, target: Body) -> bool:
         """Whether its kernel lets a SYN go unanswered: the machine is off, or too many wait for a process that is stopped."""
         return target.dark or sum(action == self._handshake for action, _ in target.inbox) >= self.backlog_max
 
@@ -397,38 +402,6 @@ class Network:
             return
         self.trace.note(self.clock.now, asker.label, "gossip", frame, connection.place)
         asker.turn(asker.gossip.on_gossip, connection.key, frame)
-
-    # -- knocking ---------------------------------------------------------------------------------------------------------
-
-    def knock(self, body: Body, key: int, endpoints: Sequence[Endpoint]) -> None:
-        """Plain TCP connects, all at once; the answer comes with the last of them."""
-        waits_s = [self._knock_s(body.name, self._place_of(endpoint)) for endpoint in endpoints]
-        wait_s = min(max(waits_s, default=0.0), KNOCK_SILENT_S)
-        late = tuple(each_s >= KNOCK_SILENT_S for each_s in waits_s)
-        self.clock.at(self.clock.now + wait_s, self._knocked, body, key, tuple(endpoints), late)
-
-    def _knock_s(self, name: str, place: str) -> float:
-        paths = self.paths
-        if not place or not paths.both_ways(name, place):
-            return KNOCK_SILENT_S
-        return paths.delay_s(name, place) + paths.delay_s(place, name) + paths.syn_repeats_s(name, place)
-
-    def _knocked(self, body: Body, key: int, endpoints: tuple[Endpoint, ...], late: tuple[bool, ...]) -> None:
-        if not body.live or body.hold(self._knocked, body, key, endpoints, late):
-            return
-        results = [Knock.SILENT if tardy else self._met(body, where) for where, tardy in zip(endpoints, late, strict=True)]
-        if Knock.SILENT in results and not any(late):  # a machine that is off: known only after the time-out
-            late = tuple(result is Knock.SILENT for result in results)
-            self.clock.at(self.clock.now + KNOCK_SILENT_S, self._knocked, body, key, endpoints, late)
-            return
-        self.trace.note(self.clock.now, body.label, "knock", ", ".join(result.name for result in results))
-        body.turn(body.engine.on_knock, key, results)
-
-    def _met(self, body: Body, endpoint: Endpoint) -> Knock:
-        place, listener = self._place_of(endpoint), self._listeners.get(endpoint)
-        if not place or not self.paths.both_ways(body.name, place) or (listener is not None and self._hangs(listener)):
-            return Knock.SILENT
-        return Knock.REFUSED if listener is None else Knock.ACCEPTED
 
     # -- healing ----------------------------------------------------------------------------------------------------------
 
