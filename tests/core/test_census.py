@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.harness import Far, PeerBench, config, members, notice_segment, peer
+from tests.core.harness import Far, PeerBench, config, members, neighbour, notice_segment, peer
 from tests.core.streaming import begun
 from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT, Table
 from zmqgossip.core import outbox
@@ -231,6 +231,21 @@ def test_the_link_shows_that_a_neighbour_lives_whom_a_partial_peer_held_dead() -
     far.welcome()
     far.comes_up()
     assert bench.state_of(far.record) is ALIVE
+
+
+def test_a_neighbour_takes_no_candidates_place_and_stands_in_the_table_that_it_makes_partial() -> None:
+    bench, _, _ = partial(2)
+    evicted = bench.engine.members.evicted_count
+    neighbour(bench, 70)
+    assert bench.engine.members.evicted_count == evicted
+
+    for luck in range(20):
+        bench = PeerBench(luck=luck, knobs=config(**SMALL))
+        bench.join()
+        for number in range(3, 12):
+            bench.engine.membership.learn(peer(number), ALIVE, bench.now)
+        neighbour(bench, 70)
+        assert bench.engine.members.partial and peer(70) in living(bench)
 
 
 def test_a_candidate_whom_nobody_meets_at_its_address_is_one_no_more() -> None:

@@ -254,7 +254,7 @@ class Members:
             self._outbox.event(PeerReady(record))
 
     def follow(self, peer: PeerId) -> None:
-        """A neighbour: it never has to go, and the user is told of it. To be called once it stands in the table."""
+        """A neighbour, whether it stands in the table already or will: it never has to go, and the user is told of it."""
         if self.partial and peer in self._living and peer not in self._followed:
             self._introduce(peer)
         self._followed[peer] = True
