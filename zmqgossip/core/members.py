@@ -241,10 +241,10 @@ class Members:
         self._expire(wall)
 
     def widen(self) -> None:
-        """From now on it is full. The user is told of all that were candidates."""
-        self._rng = None
+        """From now on it is full. Candidates are forgotten: nobody has vouched for them, and those who live are read of in lists."""
         for peer in self._candidates():
-            self._introduce(peer)
+            self.forget(peer)
+        self._rng = None
 
     def _introduce(self, peer: PeerId) -> None:
         """Tells the user of somebody who is known already."""

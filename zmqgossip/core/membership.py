@@ -156,15 +156,15 @@ class Membership:
 
     def _count(self, now: float) -> None:
         """The cluster may have become too large for this peer to know everybody, or small enough."""
-        if not self._census.look(now):
+        count = self._census.look(now)
+        if count is None:
             return
-        count = self._census.count(now)
         if self._members.partial:
             self._gossip.give_up_flushes()
             self._node.outbox.event(MembersPartial(count))
         else:
             self._node.outbox.event(MembersFull(count))
-            self._presence.read_all()
+            self._presence.read_all(now)
 
     def _follow(self, link: Link, now: float) -> None:
         """A link has come up: whatever was said before of that life, it lives."""
