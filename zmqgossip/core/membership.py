@@ -217,7 +217,7 @@ class Membership:
         self._count(now)
         if self._presence.returned_count != self._returned_count:
             self._returned_count = self._presence.returned_count
-            self.renewal.doubt()  # where a seed was out of reach, others may have been
+            self.renewal.doubt(now)  # where a seed was out of reach, others may have been
         self.renewal.on_sample(self.me, members, now)
 
     def _is_useless(self, record: PeerRecord, now: float) -> bool:
@@ -405,7 +405,7 @@ class Membership:
         if report is not None:
             self._presence.tell_all(report, now)
         if evidence is Evidence.MISSES:
-            self.renewal.doubt()
+            self.renewal.doubt(now)
         else:
             self._tell(link.peer, PeerState.DEAD, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)

@@ -68,6 +68,7 @@ class Contact:
     wrong_cluster: bool = False
     answered: bool = False
     told_lost: bool = False
+    silent: bool = False  # it was lost, and not because its process is gone
     told_refused: NotListed | None = None
     open_answers: int = 0
     list_after: bytes = FIRST_ID
@@ -81,7 +82,7 @@ class Presence:
     Attributes:
         census: how many peers there are, as seeds say.
         ready_wanted: other peers that the user waits for; seeds are asked for their lists until so many are known to be ready.
-        returned_count: how often a seed that was lost has answered again.
+        returned_count: how often a seed that had fallen silent has answered again.
     """
 
     __slots__ = (
@@ -183,6 +184,7 @@ class Presence:
         """A seed has not connected or not answered in time, or an errand is over."""
         contact = self._by_key[key]
         if contact.chosen and not self._leaving:
+            contact.silent = True
             self.lost(contact, "no answer" if contact.connected else "no connection", now)
         else:
             self._close(contact)
@@ -236,8 +238,8 @@ class Presence:
         if not isinstance(body, _ANSWERS):
             self._node.refuse("unexpected", str(contact.seed))
             return ()
-        self.returned_count += contact.told_lost
-        contact.answered, contact.failures, contact.told_lost, self._told_no_seed = True, 0, False, False
+        self.returned_count += contact.silent
+        contact.answered, contact.failures, contact.told_lost, contact.silent, self._told_no_seed = True, 0, False, False, False
         contact.open_answers -= 1
         if isinstance(body, (Registered, Present, Listed)):
             self.census.heard(contact.place, body.total, now)
