@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tests.core.harness import PeerBench, config, members, notice_segment, peer
-from tests.core.streaming import begun
+from tests.core.streaming import ORIGIN, begun, entry, says
 from tests.core.test_members import ALIVE, DEAD
 from zmqgossip.core import outbox
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import Check, Checked, List, Listed, Present
 from zmqgossip.core.types import PeerRecord
+from zmqgossip.core.view import LinkState
 
 GHOST = peer(50)
 INTERVAL_S = 13.0
@@ -150,13 +151,15 @@ def test_of_a_thousand_one_is_visited_in_a_presence_interval_and_not_the_same_by
     for luck in range(3):
         bench = PeerBench(luck=luck, knobs=config(neighbours_dialled=1))
         bench.attended = True
-        bench.join()
+        seed = bench.join()
         for ghost in ghosts:
             hears_of(bench, ghost)
         bench.wait(LEASE_S)
         key = wait_for_visit(bench, *ghosts)
         firsts.append(bench.open[key])
-        bench.wait(5 * INTERVAL_S)
+        for _ in range(50):
+            bench.wait(INTERVAL_S / 10)
+            bench.told(seed)
         assert 3 <= bench.count("visits.made") <= 8
     assert len(set(firsts)) == 3
 
@@ -168,14 +171,20 @@ def test_who_is_answered_by_no_seed_visits_nobody() -> None:
     assert bench.count("visits.made") == 0 and bench.state_of(GHOST) is ALIVE
 
 
-def test_neighbours_are_left_to_probes_and_a_part_of_all_to_dials() -> None:
+def test_neighbours_are_left_to_their_probes() -> None:
+    bench, (far,) = begun(2)
+    for _ in range(20):
+        says(far, entry(ORIGIN, 1))
+        bench.wait(LEASE_S / 5)
+    assert far.link.state is LinkState.UP and bench.count("visits.made") == 0
+
+
+def test_a_part_of_all_visits_none_of_its_candidates() -> None:
     bench, _ = begun(2)
-    bench.wait(20.0)
     (seed,) = bench.asked_seeds
-    bench.reply(seed, Present(10_000, members([peer(number) for number in range(100, 120)])))
-    assert bench.engine.members.partial
-    for _ in range(10):
-        bench.reply(seed, Present(10_000, []))
+    for start in range(100, 200, 10):
+        bench.reply(seed, Present(10_000, members([peer(number) for number in range(start, start + 10)])))
+        assert bench.engine.members.partial and bench.engine.members.candidates_count > 5
         bench.wait(LEASE_S / 2)
     assert bench.count("visits.made") == 0
 

@@ -341,11 +341,47 @@ def test_of_many_gaps_the_others_are_given_up_a_second_each_after_the_first() ->
     for _ in range(2):
         (key, _, exchange) = pulls(bench)[-1]
         bench.reply(key, Pulled(ORIGIN.id, ORIGIN.epoch, 90, 99, 99), exchange)
-    bench.wait(4.5)
+    bench.wait(4.0)
+    says(old, entry(ORIGIN, 1))
+    bench.wait(0.5)
     assert stream_of(bench).contiguous == 1, "the one that is no further may get it yet"
     bench.wait(0.7)
     assert stream_of(bench).contiguous == 5
     bench.wait(0.8)
     assert stream_of(bench).contiguous == 5, "who has jumped too says within a second what it has beyond"
-    bench.wait(11.0)
+    for _ in range(11):
+        says(old, entry(ORIGIN, 1))
+        bench.wait(1.0)
     assert stream_of(bench).contiguous in (55, 89)
+
+
+def test_nothing_is_given_up_while_a_neighbour_that_may_have_it_is_silent_altogether() -> None:
+    bench, (silent, newcomer) = begun(2, 3)
+    silent.gossip(segment(ORIGIN, 1))
+    says(newcomer, entry(ORIGIN, 9))
+    bench.wait(0.1)
+    gives(newcomer, ORIGIN, [], oldest=10, contiguous=9)
+    for _ in range(12):
+        bench.wait(1.0)
+        says(newcomer, entry(ORIGIN, 9))
+    assert stream_of(bench).contiguous == 1 and bench.engine.view.by_peer(silent.record.id) is not None
+    says(silent, entry(ORIGIN, 1))
+    bench.wait(1.0)
+    assert stream_of(bench).contiguous == 9
+
+
+def test_gone_of_a_number_that_has_come_since_leads_to_no_jump_and_no_loss() -> None:
+    bench, (far, other) = begun(2, 3)
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 4))
+    bench.wait(0.06)
+    gives(far, ORIGIN, [], oldest=3, contiguous=4)
+    for number in (2, 3, 4):
+        bench.call(bench.engine.on_reply, other.key, segment(ORIGIN, number))
+    bench.wait(1.0)
+    other.gossip(segment(ORIGIN, 6))
+    for _ in range(8):
+        says(far, entry(ORIGIN, 4))
+        says(other, entry(ORIGIN, 4))
+        bench.wait(1.0)
+    assert stream_of(bench).contiguous == 4 and bench.events(MessagesLost) == []

@@ -167,12 +167,29 @@ def test_what_no_walk_settles_costs_ever_fewer_walks() -> None:
         if number % 2:
             holds(body, ghost)
         engine_of(body).membership.on_table = lambda members, now: None  # type: ignore[method-assign]
+        engine_of(body).membership.look_for_ghosts = lambda now: None  # type: ignore[method-assign]
     world.run(10)
     early = world.counts("walks.of_table")
     world.run(60)
     late = world.counts("walks.of_table")
     world.run(60)
     assert early > 0 and world.counts("walks.of_table") - late < (late - early) / 2 < 200
+
+
+def test_a_ghost_that_nobody_lists_leaves_every_table_and_none_of_the_living_is_ever_visited() -> None:
+    world = ready_world(5, peers=8)
+    world.run(20)
+    ghost = stranger(world, 5)
+    for body in world.peers:
+        holds(body, ghost)
+    tables = [engine_of(body).members for body in world.peers]
+    world.run_until(lambda: not any(table.is_living(ghost.id) for table in tables), 2 * LAN.lease_s + 5 * LAN.presence_interval_s)
+    assert all((held := table.get(ghost.id)) is not None and held.state is PeerState.DEAD for table in tables)
+    visits = sum(engine_of(body).counters.get("visits.made") for body in world.peers)
+    assert 3 <= visits <= 3 * len(tables) and world.counts("refuted") == 0
+    world.run(60)
+    assert visits == sum(engine_of(body).counters.get("visits.made") for body in world.peers)
+    assert not checkers.wrong_tables(world) and not checkers.held_dead(world)
 
 
 TROUBLES = ("join", "join", "leave", "crash", "power off", "cut", "partition", "mend", "pause", "gossip is lost", "fine")

@@ -10,13 +10,15 @@ and shrinks with each that was new.
 What nobody keeps any more is given up by name: the stream jumps to the oldest number that two neighbours have, or the only one that
 there is after a second, and the numbers of the next segment's messages tell which are lost. While there is a neighbour that has not
 said so, it is waited for as long as for anybody who is slow: one that has just joined keeps nothing from before that, and the others may.
-Of several gaps the others are waited for a second each then: they are as old.
+Of several gaps the others are waited for a second each then: they are as old. While one is silent altogether nothing is given up: it has
+what is missing perhaps, and liveness tells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from zmqgossip.core.gossip_messages import RANGES_MAX, Ask, Pull, Pulled
 from zmqgossip.core.node import Node
@@ -182,6 +184,7 @@ class Repair:
             want.silent.clear()
             stream.gone.clear()
             return 0
+        self._forget_gone(stream)
         want.due = now + self._wait_s
         holders = self._holders(stream, want)
         free = [link for link in holders if self._asked.get(link.key, 0) < IN_FLIGHT_MAX]
@@ -278,27 +281,39 @@ class Repair:
     def _target(self, stream: Stream, now: float) -> int:
         """The oldest number that two neighbours have, or the one that is left after a while; 0: not yet."""
         oldest = sorted(gone.oldest for gone in stream.gone.values())
-        if not oldest or now - stream.gone_since < self._grace_s(stream, len(oldest)):
+        if not oldest or now - stream.gone_since < self._grace_s(stream, len(oldest), now):
             return 0
         target = oldest[1] if len(oldest) > 1 else oldest[0]
         if stream.beyond:
             target = min(target, *stream.beyond)
         return target if target < NUMBER_MAX else 0
 
-    def _grace_s(self, stream: Stream, gone_count: int) -> float:
-        """How long what some no longer keep is waited for: whoever has said nothing, or is no further than this node, may get it yet."""
-        if any(link.key not in stream.gone for link in self._view.synced()):
-            return ALONE_S if stream.gone_since == stream.jumped_at else self._node.config.slow_after_s
+    def _grace_s(self, stream: Stream, gone_count: int, now: float) -> float:
+        """How long what some no longer keep is waited for: whoever has said nothing, or is no further than this node, may get it yet.
+
+        One of whom nothing at all has been heard for so long may be cut off: it comes back, or liveness ends the link.
+        """
+        slow_after_s = self._node.config.slow_after_s
+        others = [link for link in self._view.synced() if link.key not in stream.gone]
+        if any(now - link.last_heard > slow_after_s for link in others):
+            return inf
+        if others:
+            return ALONE_S if stream.gone_since == stream.jumped_at else slow_after_s
         return ALONE_S if gone_count == 1 else 0.0
 
     def jumped(self, stream: Stream, now: float) -> None:
         """The stream goes on behind what was lost. The next gap was waited for with this one: only who jumps too gets more of it."""
-        stream.gone = {key: gone for key, gone in stream.gone.items() if gone.oldest > stream.contiguous + 1}
+        self._forget_gone(stream)
         stream.gone_since = stream.jumped_at = now
         want = self._wants.get(stream.key)
         if want is not None:
             want.contiguous = stream.contiguous
         self.look(stream, now)
+
+    @staticmethod
+    def _forget_gone(stream: Stream) -> None:
+        """Who said gone of an earlier number may have the next one."""
+        stream.gone = {key: gone for key, gone in stream.gone.items() if gone.oldest > stream.contiguous + 1}
 
     def _hopeless(self, stream: Stream, now: float) -> int:
         """What is next where nobody has what is missing, and has not had it for long; 0: not so."""
