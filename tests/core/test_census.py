@@ -184,6 +184,15 @@ def test_of_what_seeds_list_all_is_estimated_and_one_that_boasts_counts_for_noth
     assert census.estimate(bench.now) == 110
 
 
+def test_where_seeds_are_out_of_reach_each_peer_is_on_more_lists() -> None:
+    bench = PeerBench(seeds=3, knobs=config(**SMALL))
+    bench.start()
+    bench.engine.census.heard(0, 60, bench.now)
+    assert bench.engine.census.estimate(bench.now) == 90
+    bench.disconnect(bench.asked_seeds[0])
+    assert bench.engine.census.estimate(bench.now) == 60
+
+
 def seen(bench: PeerBench, seconds: float, total: Callable[[float], int]) -> list[float]:
     """After how long the table became full, each second `total` being what a seed says then; it is narrowed at once."""
     began, full_at = bench.now, []

@@ -4,8 +4,9 @@ Up to `members_full_max` everybody knows everybody: each join, leave and death i
 more the larger the cluster is, so a peer is *partial*: it keeps its neighbours, some candidates and an estimate of the size, and tells
 nobody but neighbours and seeds what happens.
 
-The estimate is made of what seeds say. Each peer is on the lists of floor(n/2)+1 of n seeds, so a list has that share of all. Of several
-totals the second largest counts: a seed that boasts is not believed alone. A full peer counts its own table as well.
+The estimate is made of what seeds say. Each peer is on the lists of floor(n/2)+1 of n seeds, or of more where some were out of reach; as
+many as this one has chosen, others have, so a list has that share of all. Of several totals the second largest counts: a seed that
+boasts is not believed alone. A full peer counts its own table as well.
 
 It grows partial at once and full again only when the estimate has been below three quarters of the limit for a lease, and has not grown
 meanwhile: a seed that was started anew lists few for a while, and ever more. Then each peer waits a time of its own, so that not all
@@ -33,14 +34,19 @@ def seeds_wanted(seeds_count: int) -> int:
 
 
 class Census:
-    """One peer's count of all."""
+    """One peer's count of all.
 
-    __slots__ = ("_last", "_least", "_members", "_node", "_seeds_count", "_totals", "_waits", "_widened_at", "_widens_at")
+    Attributes:
+        chosen_count: seeds that this peer has chosen, of `seeds_count`.
+    """
+
+    __slots__ = ("_last", "_least", "_members", "_node", "_seeds_count", "_totals", "_waits", "_widened_at", "_widens_at", "chosen_count")
 
     def __init__(self, node: Node, members: Members, seeds_count: int) -> None:
         self._node = node
         self._members = members
         self._seeds_count = seeds_count
+        self.chosen_count = seeds_wanted(seeds_count)
         self._totals: dict[int, tuple[int, float]] = {}  # what each seed said last, and until when that is news
         self._last = 1
         self._widens_at: float | None = None
@@ -63,7 +69,7 @@ class Census:
         said = sorted((total for total, until in self._totals.values() if now < until), reverse=True)
         if not said:
             return self._last
-        return said[min(1, len(said) - 1)] * self._seeds_count // seeds_wanted(self._seeds_count)
+        return said[min(1, len(said) - 1)] * self._seeds_count // self.chosen_count
 
     def count(self, now: float) -> int:
         """All peers of the cluster with this one, as far as is known: by a table of all, or an estimate, which is no less than a part."""

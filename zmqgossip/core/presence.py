@@ -221,6 +221,7 @@ class Presence:
         if others:
             other = self._node.rng.choice(others)
             other.chosen = True
+            self.census.chosen_count += 1
             if other.key:
                 self._close(other)
             self._open(other, now)
