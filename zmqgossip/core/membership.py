@@ -173,6 +173,7 @@ class Membership:
             self._members.forget(link.peer.id)  # nobody tells it, as in a full table, and only this peer holds it gone
         self._members.follow(link.peer.id)  # before it is learnt, or it might be a candidate too many
         self.learn(link.peer, PeerState.ALIVE, now)
+        self.ghosts.vouch(link.peer.id, now)
 
     def synced(self, link: Link, now: float) -> None:
         """A neighbour has said that it knows where its hearing begins: with a link that is up, that is ready."""
