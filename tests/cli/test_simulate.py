@@ -62,7 +62,7 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Scenario:
         (["swarm", "--seeds", "a..b"], "'a..b' is no range"),
         (["swarm", "--seeds", "1..9000000"], "give fewer"),
         (["d1", "--plot", "/nowhere/at/all.svg"], "nothing can be written to /nowhere/at/all.svg"),
-        (["d1", "--plot", "."], "nothing can be written to ."),
+        (["d1", "--plot", "x.png"], "name a file that ends in .svg"),
         (["all", "--plot", "x.svg"], "--plot draws one scenario"),
     ],
 )

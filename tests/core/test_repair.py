@@ -239,12 +239,13 @@ def test_pulls_that_were_too_soon_make_the_next_ones_later_and_those_that_were_n
     assert needed == sorted(needed, reverse=True) and needed[-1] == pytest.approx(DEFAULT.pull_after_s, abs=0.02)
 
 
-def test_an_answer_has_so_many_segments_however_small_they_are() -> None:
-    bench, (far,) = begun(2)
+@pytest.mark.parametrize(("pipe_segments", "count"), [(100_000, PULLED_MAX), (600, 150), (60, 15), (2, 1)])
+def test_an_answer_has_so_many_segments_however_small_they_are_and_less_than_half_a_pipe(pipe_segments: int, count: int) -> None:
+    bench, (far,) = begun(2, pipe_segments=pipe_segments)
     for number in range(1, 301):
         far.gossip(segment(ORIGIN, number))
     given, end = answer(bench, far, (1, 400), origin=ORIGIN.id)
-    assert given == list(range(1, PULLED_MAX + 1)) and end.contiguous == 300
+    assert given == list(range(1, count + 1)) and end.contiguous == 300
 
 
 # -- who may get it yet ---------------------------------------------------------------------------------------------------

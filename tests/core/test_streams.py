@@ -76,7 +76,7 @@ def add(streams: Streams, stream: Stream, number: int, size: int = 1000) -> None
 
 def test_the_oldest_of_the_largest_stream_gives_way_when_too_much_is_kept() -> None:
     streams = Streams(10, 20_000)
-    streams.begin([])
+    streams.begin([], [])
     large, small = streams.of(peer(5).id, EPOCH), streams.of(peer(6).id, EPOCH)
     for stream in (large, small):
         stream.done = 100  # all is acknowledged
@@ -91,7 +91,7 @@ def test_the_oldest_of_the_largest_stream_gives_way_when_too_much_is_kept() -> N
 
 def test_what_is_not_acknowledged_gives_way_only_where_nothing_else_is_left() -> None:
     streams = Streams(10, 20_000)
-    streams.begin([])
+    streams.begin([], [])
     held, spare = streams.of(peer(5).id, EPOCH), streams.of(peer(6).id, EPOCH)
     spare.done = 3
     for number in range(1, 4):

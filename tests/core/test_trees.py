@@ -40,6 +40,22 @@ def test_topics_take_every_bucket_but_those(out: set[int]) -> None:
     assert len(topics) == len(set(topics))
 
 
+@steady
+@given(st.lists(st.integers(0, 40), max_size=60))
+def test_what_is_subscribed_and_unsubscribed_bucket_by_bucket_always_leaves_the_cover(numbers: list[int]) -> None:
+    bench, (far,) = begun(2)
+    trees, held = bench.engine.gossip.trees, dict.fromkeys(cover([]))
+    for number in numbers:
+        change = trees.graft if number in far.link.lazy else trees.prune
+        bench.call(lambda now, change=change, number=number: change(far.link, number))
+    for _, add, remove in topic_changes(bench):
+        assert not any(topic in held for topic in add)
+        held |= dict.fromkeys(add)
+        for topic in remove:
+            del held[topic]
+    assert sorted(held) == sorted(cover(far.link.lazy))
+
+
 def test_a_neighbour_that_brings_three_copies_in_a_row_is_pruned_while_two_others_are_left() -> None:
     bench, fars = begun(2, 3, 4, 5)
     all_bring(bench, fars, 1, 2)
@@ -47,6 +63,47 @@ def test_a_neighbour_that_brings_three_copies_in_a_row_is_pruned_while_two_other
     all_bring(bench, fars, 3, 12)
     assert [lazy(far) for far in fars].count(False) == 2 and not lazy(fars[0])
     assert bench.count("trees.pruned") == 2
+
+
+def brought(bench: PeerBench, fars: list[Far], number: int, late_s: list[float]) -> None:
+    """A segment from each that is asked, so much later each than the one before."""
+    for far, wait_s in zip(fars, late_s, strict=True):
+        bench.wait(wait_s)
+        if not lazy(far):
+            far.gossip(propagated(segment(ORIGIN, number)))
+    bench.wait(0.25)
+
+
+def test_of_those_that_bring_only_copies_the_one_that_is_latest_goes_first_and_the_second_best_stays() -> None:
+    bench, fars = begun(2, 3, 4, 5, 6)
+    gone: list[Far] = []
+    for number in range(1, 15):
+        brought(bench, fars, number, [0.0, 0.01, 0.01, 0.01, 0.01])
+        gone += [far for far in fars if lazy(far) and far not in gone]
+    assert gone == [fars[4], fars[3], fars[2]]
+
+
+def test_a_neighbour_that_has_it_from_here_is_no_second_way_however_early_its_copies_are() -> None:
+    bench, (first, child, other) = begun(2, 3, 4)
+    for number in range(1, 8):
+        for far, late_s, hops in ((first, 0.0, 1), (child, 0.01, 3), (other, 0.1, 2)):
+            bench.wait(late_s)
+            frame = segment(ORIGIN, number)
+            for _ in range(hops):
+                frame = propagated(frame)
+            if not lazy(far):
+                far.gossip(frame)
+        bench.wait(0.25)
+    assert [lazy(far) for far in (first, child, other)] == [False, True, False]
+
+
+def test_one_copy_that_was_held_up_does_not_make_a_neighbour_the_latest() -> None:
+    bench, fars = begun(2, 3, 4)
+    for number, late_s in enumerate([0.5, 0.0, 0.0], start=1):
+        brought(bench, fars, number, [0.0, late_s, 0.3])
+    for number in range(4, 8):
+        brought(bench, fars, number, [0.0, 0.01, 0.3])
+    assert [lazy(far) for far in fars] == [False, False, True]
 
 
 def test_at_most_one_is_pruned_in_200_ms() -> None:

@@ -151,13 +151,13 @@ def _is_done_in_spite_of_a_gap(_: Any) -> Any:
 def _prunes_the_last_parent(_: Any) -> Any:
     """The one that is to be pruned is counted among those that are left."""
 
-    def may_prune(self: Trees, link: Link, number: int, now: float) -> bool:
-        if not self._is_active(number, now):
-            return number == self._own
-        eager = sum(number not in other.lazy for other in self._view.up())
-        return eager >= self._parents_wanted(number, now)
+    def latest(self: Trees, number: int, now: float) -> Link | None:
+        eager = [link for link in self._view.up() if number not in link.lazy]
+        if self._is_active(number, now) and len(eager) < self._parents_wanted(number, now):
+            return None
+        return max(eager, key=lambda link: link.copies.get(number, 0), default=None)
 
-    return may_prune
+    return latest
 
 
 # -- tombstones -----------------------------------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ def _no_tombstone_for_strangers(right: Any) -> Any:
 def _begins_one_too_high(right: Any) -> Any:
     """The position of a stream is taken for the number that comes next."""
 
-    def begin(self: Streams, positions: Sequence[Position]) -> None:
-        right(self, [Position(one.origin, one.epoch, one.contiguous + 1, one.messages) for one in positions])
+    def begin(self: Streams, positions: Sequence[Position], past: Sequence[Position]) -> None:
+        right(self, [Position(one.origin, one.epoch, one.contiguous + 1, one.messages) for one in positions], past)
 
     return begin
 
@@ -205,10 +205,10 @@ BUGS = (
     Bug("repair: gives all but the newest", Streams, "held", _gives_all_but_the_newest, 4),
     Bug("marks: does not wait for children", Marks, "_waits_for", _does_not_wait_for_children, 1),
     Bug("marks: done in spite of a gap", Marks, "settle", _is_done_in_spite_of_a_gap, 39),
-    Bug("prune: the last parent", Trees, "_may_prune", _prunes_the_last_parent, 4),
+    Bug("prune: the last parent", Trees, "_latest", _prunes_the_last_parent, 4),
     Bug("tombstones: none for strangers", Members, "_store", _no_tombstone_for_strangers, 27),
     Bug("baseline: one too high", Streams, "begin", _begins_one_too_high, 1),
-    Bug("baseline: given before it is there", Baseline, "on_sync", _gives_a_baseline_that_it_has_not, 139),
+    Bug("baseline: given before it is there", Baseline, "on_sync", _gives_a_baseline_that_it_has_not, 91),
 )
 
 

@@ -29,7 +29,6 @@ SMALL = {
 """Peers, and the variants that are run."""
 LOOSE = {
     "d4": ("p99 ms",),  # a flood has more ways than two parents, which shows most where all are near
-    "d7": ("streams",),  # every life ever seen is remembered, up to streams_max: not flat before that
 }
 """What does not hold at so small a size, or not yet."""
 

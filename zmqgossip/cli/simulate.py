@@ -180,6 +180,8 @@ def _check_flags(name: str, seed: int | None, seeds: str | None, plot: Path | No
         return
     if name in (LIST, ALL, SWARM):
         raise Misuse(f"--plot draws one scenario; {name} has none to draw")
+    if plot.suffix.lower() != ".svg":
+        raise Misuse(f"--plot {plot}: what is drawn is SVG; name a file that ends in .svg")
     if plot.is_dir() or not (plot.parent.is_dir() and os.access(plot if plot.exists() else plot.parent, os.W_OK)):
         raise Misuse(f"--plot: nothing can be written to {plot}; name a file in a directory of yours")
 

@@ -69,7 +69,7 @@ class Baseline:
         self._presence = presence
         self._asked: int | None = None  # key of the link that SYNC was said on
         self._exchange = 0
-        self._parts: dict[int, Sequence[Position]] = {}
+        self._parts: dict[int, BaselinePart] = {}
         self._put_off: dict[int, None] = {}  # links that said NOT_YET
         self._silent: dict[int, int] = {}  # links that said nothing in time, and how often; asked again in turn when nobody else is left
         self._given_at: dict[int, float] = {}  # when a link got a baseline from us
@@ -145,9 +145,9 @@ class Baseline:
         if body.part >= body.parts or body.parts > PARTS_MAX:
             self._node.refuse("field", str(link.peer), f"part {body.part} of {body.parts}")
             return
-        self._parts[body.part] = body.streams
+        self._parts[body.part] = body
         if len(self._parts) == body.parts:
-            self._begin(me, [stream for part in sorted(self._parts) for stream in self._parts[part]], now)
+            self._begin(me, [self._parts[part] for part in sorted(self._parts)], now)
 
     def _is_answer(self, link: Link, exchange: int) -> bool:
         fits = not self.complete and link.key == self._asked and exchange == self._exchange
@@ -200,13 +200,16 @@ class Baseline:
         else:
             self._alone_since = None
 
-    def _begin(self, me: PeerRecord, positions: Sequence[Position], now: float) -> None:
+    def _begin(self, me: PeerRecord, parts: Sequence[BaselinePart], now: float) -> None:
         self.complete = True
         for name, key in ((SYNC_DUE, self._asked or 0), (ALONE_DUE, 0)):
             self._node.timers.cancel((name, key))
-        usable = [one for one in positions if one.origin != me.id and not self._node.is_in_future(one.epoch, now)]
-        self._node.counters.add("baseline.streams", len(usable))
-        self._gossip.begin(usable, now)
+        listed, past = (
+            [one for one in positions if one.origin != me.id and not self._node.is_in_future(one.epoch, now)]
+            for positions in ([one for part in parts for one in part.streams], [one for part in parts for one in part.past])
+        )
+        self._node.counters.add("baseline.streams", len(listed))
+        self._gossip.begin(listed, past, now)
         for link in self._view.up():
             self.say_synced(link)
         self._asked, self._parts, self._put_off, self._silent = None, {}, {}, {}
@@ -229,9 +232,15 @@ class Baseline:
             return
         self._given_at[link.key] = now
         self._node.counters.add("baseline.given")
-        positions = self._gossip.streams.positions()[-PARTS_MAX * PART_MAX :]
-        parts = [positions[start : start + PART_MAX] for start in range(0, len(positions), PART_MAX)] or [
-            []
-        ]  # nobody has said anything yet
-        for place, part in enumerate(parts):
-            self._node.answer(route, BaselinePart(place, len(parts), part), exchange)
+        streams = self._gossip.streams
+        parts: list[tuple[list[Position], list[Position]]] = [(some, []) for some in _in_parts(streams.positions())]
+        parts += [([], some) for some in _in_parts(streams.past_positions())]
+        parts = parts[:PARTS_MAX] or [([], [])]  # nobody has said anything yet
+        for place, (some, past) in enumerate(parts):
+            self._node.answer(route, BaselinePart(place, len(parts), some, past), exchange)
+
+
+def _in_parts(positions: list[Position]) -> list[list[Position]]:
+    """The last ones, if they are too many."""
+    last = positions[-PARTS_MAX * PART_MAX :]
+    return [last[start : start + PART_MAX] for start in range(0, len(last), PART_MAX)]

@@ -107,6 +107,9 @@ class ProtocolConfig:
     tombstone_s: float = _knob(86_400.0, 1.0, 10_000_000, "how long a dead or left entry is kept")
     hops_max: int = _knob(64, 2, 255, "a segment is not passed on further: a random graph of a million peers is a dozen hops wide")
     streams_max: int = _knob(10_000, 2, 10_000_000, "streams whose numbers are remembered")
+    stream_gone_s: float = _knob(
+        900.0, 1.0, 10_000_000, "the stream of somebody gone is kept so long: after a partition of less, all of it is exchanged or named"
+    )
     epoch_ahead_max_s: float = _knob(86_400.0, 1.0, 10_000_000, "a start time further in the future is a lie or a broken clock")
 
     advertise_networks: tuple[str, ...] = ()
@@ -163,6 +166,7 @@ LAN = replace(
     shuffle_interval_s=5.0,
     seed_timeout_s=1.0,
     verify_window_s=1.5,
+    stream_gone_s=60.0,
 )
 PROFILES = {"default": DEFAULT, "lan": LAN}
 KNOCK_DELAYS_S = (0.0, 0.05, 0.15)

@@ -62,7 +62,7 @@ class Gossip:
         self.trees = Trees(me.id, node, view)
         self.marks = Marks(me.id, me.epoch, node, view, self.streams, self.digests)
         self.repair = Repair(node, view, self.streams, self.trees, self._may_live)
-        self.lives = Lives(me.id, node, self.streams, self.repair)
+        self.lives = Lives(me.id, node, self.streams, self.repair, self._is_gone)
         self.patience = Patience(node, view, self.streams, self.marks, self.repair)
         self.walks = Walks(node, self.streams, members)
         self.streams.dropped = self._forget
@@ -80,6 +80,11 @@ class Gossip:
         """Whether an origin may still give what is missing; None if nobody here knows it."""
         member = self._members.get(origin)
         return None if member is None else member.state not in (PeerState.DEAD, PeerState.LEFT)
+
+    def _is_gone(self, origin: PeerId) -> bool:
+        """Whether nothing more is expected of an origin. Where not everybody is known, strangers live."""
+        lives = self._may_live(origin)
+        return not self._members.partial if lives is None else not lives
 
     def _forget(self, stream: Stream) -> None:
         self.digests.forget(stream)
@@ -177,7 +182,7 @@ class Gossip:
         origin, number = header.origin, header.number
         stream = streams.get(origin, header.epoch)
         if stream is not None and number in stream:
-            self._known(link, stream, number, pulled, now)
+            self._known(link, stream, header, pulled, now)
             return origin, ()
         notices = self._notices_of(frame, header)
         if stream is None:
@@ -223,20 +228,27 @@ class Gossip:
             self._node.counters.add("dropped.notices")
             return ()
 
-    def _known(self, link: Link, stream: Stream, number: int, pulled: bool, now: float) -> None:
+    def _known(self, link: Link, stream: Stream, header: SegmentHeader, pulled: bool, now: float) -> None:
         if pulled:
             self._node.counters.add("duplicates.pulled")
             self.repair.was_hasty()
-        elif self.repair.was_pulled(stream, number):
+        elif self.repair.was_pulled(stream, header.number):
             self._node.counters.add("duplicates.known")
         else:
-            self.trees.came_again(link, stream, now)
+            self.trees.came_again(link, stream, header.hops, now)
 
     def _heard_of(self, origin: PeerId, epoch: int, contiguous: int, now: float) -> Stream | None:
-        """The stream that a neighbour speaks of, made if that tells anything new. The word of one neighbour makes no stream of nothing."""
+        """The stream that a neighbour speaks of, made if that tells anything new. The word of one neighbour makes no stream of nothing.
+
+        One that was forgotten is a stream again if the neighbour is further, or lacks something of it, or its origin lives after all.
+        """
         stream = self.streams.get(origin, epoch)
-        if stream is None and self.streams.past(origin, epoch) < contiguous < NUMBER_MAX:
-            stream = self.lives.new(origin, epoch, now, is_talk=True)
+        if stream is None and 0 < contiguous < NUMBER_MAX:
+            past = self.streams.past(origin, epoch)
+            if contiguous != past or self._may_live(origin):
+                stream = self.lives.new(origin, epoch, now, is_talk=True)
+                if stream is not None and past:
+                    self.digests.touch(stream, now)
         return stream
 
     def _fits(self, stream: Stream, number: int, size: int) -> bool:
@@ -286,9 +298,10 @@ class Gossip:
 
     # -- where hearing begins ---------------------------------------------------------------------------------------------
 
-    def begin(self, positions: Sequence[Position], now: float) -> None:
+    def begin(self, positions: Sequence[Position], past: Sequence[Position], now: float) -> None:
         """The baseline is whole: what came before it is let go, what came after it is delivered."""
-        self.streams.begin(positions)
+        self.streams.begin(positions, past)
+        self.lives.fade(now)
         for stream in self.streams.all():
             if stream is not self.publisher.stream:
                 if stream.highest:

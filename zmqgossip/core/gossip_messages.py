@@ -79,12 +79,16 @@ class Sync(Body, frozen=True, array_like=True):
 
 
 class BaselinePart(Body, frozen=True, array_like=True):
-    """Part `part`, from 0, of `parts`: how far the streams are at the neighbour. One that is in no part starts at 0."""
+    """Part `part`, from 0, of `parts`: how far the streams are at the neighbour. One that is in no part starts at 0.
+
+    `past`: streams that are only remembered there, of origins that are gone.
+    """
 
     code = Code.BASELINE
     part: Count
     parts: Annotated[int, Meta(ge=1)]
     streams: Annotated[list[Position], Meta(max_length=1024)]
+    past: Annotated[list[Position], Meta(max_length=1024)] = msgspec.field(default_factory=list)
 
 
 class NotYet(Body, frozen=True, array_like=True):

@@ -2,9 +2,14 @@
 
 When the first segment of a new life is here, the streams before it are taken for a while, for what is under way when a process is started
 again. Then what neighbours seem to have of them is pulled, for as long as anybody who is slow is waited for.
+
+The stream of somebody who is gone *fades* when it has been settled for long: only how far it was is remembered, which is enough to deliver
+nothing twice. Peers do that at different moments; whoever still has such a stream finds nobody who wants anything of it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from zmqgossip.core.node import Node
 from zmqgossip.core.repair import Repair
@@ -13,6 +18,9 @@ from zmqgossip.core.streams import Streams
 from zmqgossip.core.types import PeerId
 
 EPOCH_DUE = "epoch due"
+FADE_DUE = "fade due"
+FADE_LOOKS = 8
+"""In `stream_gone_s`: a look goes over all streams, and that a stream fades an eighth late hurts nobody."""
 LIVES_MAX = 4
 """Streams of one id: the last lives of a process that is started again and again."""
 EPOCH_ENDS_S = 2.0
@@ -24,9 +32,10 @@ END_AGAIN_S = 0.25
 class Lives:
     """Which streams begin, and when they end."""
 
-    __slots__ = ("_me", "_node", "_repair", "_streams")
+    __slots__ = ("_is_gone", "_me", "_node", "_repair", "_streams")
 
-    def __init__(self, me: PeerId, node: Node, streams: Streams, repair: Repair) -> None:
+    def __init__(self, me: PeerId, node: Node, streams: Streams, repair: Repair, is_gone: Callable[[PeerId], bool]) -> None:
+        self._is_gone = is_gone
         self._me = me
         self._node = node
         self._streams = streams
@@ -80,3 +89,12 @@ class Lives:
 
     def _is_pulled(self, stream: Stream) -> bool:
         return stream.begun and self._repair.is_behind(stream)
+
+    def fade(self, now: float) -> None:
+        """Settled streams of those who are gone are forgotten but for how far they were; and so again in a while."""
+        gone_s = self._node.config.stream_gone_s
+        for stream in self._streams.all():
+            if stream.settled and now - stream.changed_at >= gone_s and stream.origin != self._me and self._is_gone(stream.origin):
+                self._streams.drop(stream)
+                self._node.counters.add("streams.faded")
+        self._node.timers.set((FADE_DUE, 0), now + gone_s / FADE_LOOKS)

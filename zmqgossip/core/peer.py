@@ -437,6 +437,8 @@ class PeerEngine:
                 self.gossip.marks.hold_no_longer(now)
             case publisher.FLUSH_DUE:
                 self.gossip.flush_due(self.me, now)
+            case lives.FADE_DUE:
+                self.gossip.lives.fade(now)
             case lives.EPOCH_DUE:
                 self.gossip.end_lives(now)
             case overlay.REDIAL:

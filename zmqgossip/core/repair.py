@@ -35,6 +35,8 @@ WAIT_MAX_S = 1.0
 """Before a pull, however often it was hasty: a digest is repeated once a second."""
 PULLED_MAX = 256
 """Segments in one answer, however small they are: they share a pipe of 1,000 with its end, and what does not fit there is lost."""
+PIPE_SHARE = 4
+"""No answer has more than this part of `pipe_segments` either: three at once fit into a pipe with their ends."""
 IN_FLIGHT_MAX = 3
 """Pulls that one neighbour is asked at once: its answers share that pipe."""
 HOPELESS_S = 3.0
@@ -331,7 +333,9 @@ class Repair:
         if stream is None:
             self._node.answer(route, Pulled(body.origin, body.epoch, 0, 0, 0), exchange)
             return
-        frames = self._streams.held(stream, body.ranges, self._node.config.pull_bytes_max)[:PULLED_MAX]
+        config = self._node.config
+        count_max = min(PULLED_MAX, max(config.pipe_segments // PIPE_SHARE, 1))
+        frames = self._streams.held(stream, body.ranges, config.pull_bytes_max)[:count_max]
         for frame in frames:
             self._node.outbox.reply(route, propagated(frame))
         self._node.counters.add("pulls.answered")

@@ -55,12 +55,17 @@ class Streams:
 
     # -- which there are --------------------------------------------------------------------------------------------------
 
-    def begin(self, positions: Sequence[Position]) -> None:
-        """Streams start behind their positions, all others, those to come too, at 0."""
+    def begin(self, positions: Sequence[Position], past: Sequence[Position]) -> None:
+        """Streams start behind their positions, all others, those to come too, at 0. Those of the past are only remembered."""
         self.begun = True
         listed = {(one.origin, one.epoch): one for one in positions if 0 < one.contiguous < NUMBER_MAX}
+        faded = {(one.origin, one.epoch): one for one in past if 0 < one.contiguous < NUMBER_MAX}
+        for old in faded.values():
+            if (old.origin, old.epoch) not in self._streams and (old.origin, old.epoch) not in listed:
+                self._remember(old)
+        listed = faded | listed  # something of those may have come meanwhile
         room = self._streams_max - len(self._streams)
-        unknown = [key for key in listed if key not in self._streams]
+        unknown = [key for key in listed if key not in self._streams and key not in self._past]
         for origin, epoch in unknown[len(unknown) - min(room, len(unknown)) :]:  # the last ones, which were active last
             self.of(origin, epoch)
         for key, stream in self._streams.items():
@@ -108,10 +113,13 @@ class Streams:
         if not lives:
             del self._lives[stream.origin]
         if stream.contiguous:
-            self._past[stream.key] = stream.position
-            if len(self._past) > self._streams_max:
-                del self._past[next(iter(self._past))]
+            self._remember(stream.position)
         self.dropped(stream)
+
+    def _remember(self, position: Position) -> None:
+        self._past[position.origin, position.epoch] = position
+        if len(self._past) > self._streams_max:
+            del self._past[next(iter(self._past))]
 
     def get(self, origin: PeerId, epoch: int) -> Stream | None:
         """A stream that is known; asking makes and moves nothing."""
@@ -121,6 +129,10 @@ class Streams:
         """How far a stream was that has been forgotten; 0 of others."""
         position = self._past.get((origin, epoch))
         return 0 if position is None else position.contiguous
+
+    def past_positions(self) -> list[Position]:
+        """Of all streams that have been forgotten, those that were forgotten last at the end."""
+        return list(self._past.values())
 
     def newest_epoch(self, origin: PeerId) -> int:
         """Of the streams of one id of which a segment is here; 0 where none is. A digest alone ends no life."""

@@ -1,8 +1,9 @@
 """Trees: which neighbours push which buckets to this peer. The receiver prunes and grafts, by its subscriptions.
 
-At first everybody pushes everything, a flood. A neighbour that brings only what is known already is asked no more (its topic is
-unsubscribed) while enough others are left, so a pruned link costs nobody anything. When a parent is lost, or somebody is nearer to the
-origin, a pruned one is asked again. Wrong guesses cost a copy or a pull, never a message: digests tell what is missing.
+At first everybody pushes everything, a flood. Neighbours that bring only what is known already are asked no more (their topic is
+unsubscribed), the latest first, while enough others are left, so a pruned link costs nobody anything. When a parent is lost, or
+somebody is nearer to the origin, a pruned one is asked again. Wrong guesses cost a copy or a pull, never a message: digests tell what
+is missing.
 
 An origin's segments travel on one of 256 topics, its bucket. Who shares a bucket shares its pushes: a neighbour that is the way of
 one origin there is kept, though it brings copies of the other's.
@@ -14,7 +15,7 @@ one origin there is kept, though it brings copies of the other's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from zmqgossip.core.node import Node
@@ -26,6 +27,10 @@ from zmqgossip.core.wire import TOPIC_GOSSIP, bucket_of, bucket_topic
 
 COPIES_MAX = 3
 """Known segments in a row before a neighbour is pruned: one is a race, three are a habit."""
+LATE_KEPT = 0.75
+"""Of how late a neighbour's copies were so far, what the next one leaves: a stall is forgotten after ten."""
+ECHO_S = 1.0
+"""Added to the lateness of what has made two hops more than here: the neighbour may have it from this peer, and then is no other way."""
 PRUNE_GAP_S = 0.2
 """Between two prunes of one bucket: what the first one changes must show before the next."""
 ACTIVE_S = 10.0
@@ -67,7 +72,7 @@ class Trees:
         bucket.meter.add(size, now)
         link.copies[stream.bucket] = 0
 
-    def came_again(self, link: Link, stream: Stream, now: float) -> None:
+    def came_again(self, link: Link, stream: Stream, hops: int, now: float) -> None:
         """A neighbour pushed a segment that was known: of another's stream, or of this peer's own."""
         number = stream.bucket
         bucket = self._bucket(number)
@@ -75,17 +80,20 @@ class Trees:
         if number in link.lazy:  # on its way when it was pruned
             self._node.counters.add("duplicates.known")
             return
-        if stream.origin != self._me and way.get(stream.key, (0, now))[0] == 0:  # so far it was pulled: here it comes by itself
+        first, first_at = way.get(stream.key, (0, now))
+        if stream.origin != self._me and first == 0:  # so far it was pulled: here it comes by itself
             way[stream.key] = (link.key, now)
+        late_s = now - first_at + (ECHO_S if hops > stream.hops + 1 else 0.0)
+        link.late[number] = late_s + LATE_KEPT * (link.late.get(number, late_s) - late_s)
         shared = stream.origin == self._me or len(way) > 1
         if shared and any(key == link.key and origin != stream.key and now - at < ACTIVE_S for origin, (key, at) in way.items()):
             self._node.counters.add("duplicates.bucket_collision")
             return
         self._node.counters.add("duplicates.own" if stream.origin == self._me else "duplicates.known")
         link.copies[number] = link.copies.get(number, 0) + 1
-        if link.copies[number] >= COPIES_MAX and now - bucket.pruned_at >= PRUNE_GAP_S and self._may_prune(link, number, now):
+        if link.copies[number] >= COPIES_MAX and now - bucket.pruned_at >= PRUNE_GAP_S and (latest := self._latest(number, now)):
             bucket.pruned_at = now
-            self._prune(link, number)
+            self.prune(latest, number)
 
     def forget(self, stream: Stream) -> None:
         """The stream is none of those any more that are known here."""
@@ -93,14 +101,16 @@ class Trees:
         if bucket is not None:
             bucket.ways.pop(stream.key, None)
 
-    def _may_prune(self, link: Link, number: int, now: float) -> bool:
-        if not self._is_active(number, now):
-            return number == self._own
-        ways = self._active_ways(number, now)
-        if link.key in ways:
-            return False
-        eager = sum(number not in other.lazy for other in self._view.up())
-        return eager - 1 >= max(self._parents_wanted(number, now), len(ways))
+    def _latest(self, number: int, now: float) -> Link | None:
+        """Of the neighbours that bring only copies, the one whose come last, if it can be spared: the next best stays."""
+        is_active, ways = self._is_active(number, now), self._active_ways(number, now)
+        if not is_active and number != self._own:
+            return None
+        eager = [link for link in self._view.up() if number not in link.lazy]
+        if is_active and len(eager) <= max(self._parents_wanted(number, now), len(ways)):
+            return None
+        spare = [link for link in eager if link.key not in ways and link.copies.get(number, 0) >= COPIES_MAX - 1]
+        return max(spare, key=lambda link: link.late.get(number, 0.0), default=None)
 
     def _is_active(self, number: int, now: float) -> bool:
         """Whether an origin of that bucket sent lately, be its way lost or not."""
@@ -145,24 +155,26 @@ class Trees:
 
     # -- subscriptions ----------------------------------------------------------------------------------------------------
 
-    def _prune(self, link: Link, number: int) -> None:
-        before = cover(link.lazy)
+    def prune(self, link: Link, number: int) -> None:
+        """Has a neighbour push a bucket no more."""
+        before = _cover_near(link.lazy, number)
         link.lazy[number] = None
-        self._change(link, before)
+        self._change(link, number, before)
         self._node.counters.add("trees.pruned")
 
     def graft(self, link: Link, number: int) -> None:
         """Has a neighbour push a bucket again; nothing if it does."""
         if number not in link.lazy:
             return
-        before = cover(link.lazy)
+        before = _cover_near(link.lazy, number)
         del link.lazy[number]
         link.copies[number] = 0
-        self._change(link, before)
+        link.late.pop(number, None)
+        self._change(link, number, before)
         self._node.counters.add("trees.grafted")
 
-    def _change(self, link: Link, before: dict[bytes, None]) -> None:
-        after = cover(link.lazy)
+    def _change(self, link: Link, number: int, before: dict[bytes, None]) -> None:
+        after = _cover_near(link.lazy, number)
         add = [topic for topic in after if topic not in before]
         remove = [topic for topic in before if topic not in after]
         self._node.outbox.topics(link.key, add, remove)
@@ -233,19 +245,26 @@ class Trees:
 
 def cover(lazy: Iterable[int]) -> dict[bytes, None]:
     """The fewest topics that take all buckets but those."""
-    by_half: dict[int, list[int]] = {}
-    for number in lazy:
-        by_half.setdefault(number >> 4, []).append(number)
-    if not by_half:
+    out = dict.fromkeys(lazy)
+    if not out:
         return {TOPIC_GOSSIP: None}
     topics: dict[bytes, None] = {}
     for high in range(16):
-        out = by_half.get(high)
-        if out is None:
-            topics[TOPIC_GOSSIP + bytes((high,))] = None
-        else:
-            topics |= {bucket_topic(number): None for number in range(high << 4, (high + 1) << 4) if number not in out}
+        topics |= _cover_half(out, high)
     return topics
+
+
+def _cover_half(out: Mapping[int, None], high: int) -> dict[bytes, None]:
+    """Of the 16 buckets of that half byte."""
+    numbers = range(high << 4, (high + 1) << 4)
+    wanted = [number for number in numbers if number not in out]
+    return {TOPIC_GOSSIP + bytes((high,)): None} if len(wanted) == len(numbers) else dict.fromkeys(map(bucket_topic, wanted))
+
+
+def _cover_near(lazy: Mapping[int, None], number: int) -> dict[bytes, None]:
+    """What of the cover may change when that bucket comes or goes: its half byte; all of it if no other bucket is lazy."""
+    is_alone = not lazy or (len(lazy) == 1 and number in lazy)
+    return cover(lazy) if is_alone else _cover_half(lazy, number >> 4)
 
 
 def _has_no_baseline(link: Link) -> bool:

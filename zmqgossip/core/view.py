@@ -63,6 +63,7 @@ class Link:
     lazy: dict[int, None] = field(default_factory=dict)  # buckets that it does not push to us
     tries: dict[int, int] = field(default_factory=dict)  # how often it was grafted for being nearer, by bucket
     copies: dict[int, int] = field(default_factory=dict)  # known segments in a row that it pushed, by bucket
+    late: dict[int, float] = field(default_factory=dict)  # seconds by which its copies come after the first, a moving mean, by bucket
     waited: list[tuple[float, float]] = field(default_factory=list)  # when, and how long, others waited for it
     asked_at: float | None = None  # how its streams are; None when it has answered
     asked_again_at: float = 0.0

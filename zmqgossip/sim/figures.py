@@ -182,13 +182,21 @@ def coverage(ordered: list[float], wanted: int) -> Points:
 def of_tables(world: World) -> dict[str, float]:
     """How large the tables of engines are: the largest of each."""
     engines = [body.engine for body in world.peers if isinstance(body.engine, PeerEngine)]
+    living = {engine.me.id: None for engine in engines}
     return {
         "links": max((len(engine.view) for engine in engines), default=0),
         "members": max((engine.members.living_count for engine in engines), default=0),
         "tombstones": max((engine.members.tombstones_count for engine in engines), default=0),
         "streams": max((len(engine.gossip.streams) for engine in engines), default=0),
+        "streams_gone": max((_gone_streams(engine, living) for engine in engines), default=0),
+        "past": max((len(engine.gossip.streams.past_positions()) for engine in engines), default=0),
         "kept_kib": max((engine.gossip.streams.kept_bytes / 1024 for engine in engines), default=0),
     }
+
+
+def _gone_streams(engine: PeerEngine, living: dict[PeerId, None]) -> int:
+    """Of origins that are gone."""
+    return sum(stream.origin not in living for stream in engine.gossip.streams.all())
 
 
 def of_the_end(world: World, excused: str = "") -> Figures:

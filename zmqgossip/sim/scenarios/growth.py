@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
 from zmqgossip.core.config import LAN
-from zmqgossip.sim.scenario import Churn, Must, Plan, Say, Scenario, Variant, Wait
+from zmqgossip.sim.scenario import EVERYBODY, Churn, Must, Plan, Say, Scenario, Variant, Wait
 from zmqgossip.sim.scenarios.dissemination import LINKS
 
 # -- D7 -------------------------------------------------------------------------------------------------------------------
@@ -14,12 +15,18 @@ CHURN_FULL_S = 600.0
 SECONDS_A_PEER = 0.6
 """Of churn: 1,000 peers have ten minutes, 60 have 36 s."""
 SOURCES = 5
+GONE_S = 10.0
+GONE_MAX = 0.3
+"""Of all peers: 1 % a second go, and fade within 14 s; a newcomer keeps those that it was told of for as long again."""
+CONFIG = replace(LAN, stream_gone_s=GONE_S)
+"""`lan`, but that streams of the gone fade after 10 s instead of a minute: so that a minute shows it."""
 
 
 def _churn(peers: int) -> Plan:
     seconds = min(CHURN_FULL_S, SECONDS_A_PEER * peers)
     name = "churn"
     steps = (
+        Say("", EVERYBODY, 1, 1.0, quiet_s=1),  # who has joined has said so: streams are what they are after long
         Say("", SOURCES, 20, 0.25, learns=True),
         Churn(0.01, seconds, but=SOURCES),
         Say("churn", SOURCES, round(seconds), 1.0),
@@ -40,13 +47,20 @@ def _churn(peers: int) -> Plan:
         Must("lost in silence, anywhere", f"{name}/end.lost_in_silence", most=0),
         Must("overlay in more than one part", f"{name}/end.split", most=0),
         *flat,
+        Must(
+            "streams of those who are gone, most, by members",
+            f"{name}/churn.second_half_streams_gone",
+            most=GONE_MAX,
+            per=f"{name}/churn.first_half_members",
+        ),
+        Must("positions of streams that faded, of 10,000 at most", f"{name}/end.past", most=LAN.streams_max),
         Must("tombstones at the end, of 10,000 at most", f"{name}/end.tombstones", most=LAN.tombstones_max),
         Must("KiB kept for repair, most", f"{name}/churn.second_half_kept_kib", most=LAN.kept_bytes_max / 1024),
         Must("p99 ms", f"{name}/churn.p99_ms"),
         Must("KiB a peer a message, all upkeep included", f"{name}/churn.kib"),
     )
     curves = ("churn.members", "churn.degree", "churn.streams")
-    return Plan((Variant(name, peers, steps, LAN, LINKS),), rows, curves)
+    return Plan((Variant(name, peers, steps, CONFIG, LINKS),), rows, curves)
 
 
 # -- D8 -------------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """D6: one source publishes more than the slowest peer takes. Who waits for whom, for how long, and what becomes of the slow one?
 
 A simulated processor has no speed, so slowness is a process that is stopped most of the time while its kernel goes on. Pipes and rates
-are a tenth of the real ones: what counts is how long a pipe lasts, and that is the same. Only catching up is slower here than it
-would be: one answer to a pull may hold more segments than so short a pipe, and its end is then waited for in vain.
+are a tenth of the real ones: what counts is how long a pipe lasts, and that is the same.
 """
 
 from __future__ import annotations
