@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.core.harness import Far, PeerBench, config, members, notice_segment, peer
+from tests.core.harness import Far, PeerBench, config, members, neighbour, notice_segment, peer
 from tests.core.streaming import begun
 from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT, Table
 from zmqgossip.core import outbox
+from zmqgossip.core.census import WAITS_MAX
 from zmqgossip.core.events import Event, MembersFull, MembersPartial, PeerDead, PeerJoined, PeerLeft, PeerReady, PeerSuspected
 from zmqgossip.core.gossip_messages import BaselinePart, Notice, Sync, Synced
 from zmqgossip.core.messages import Leave, List, Listed, Present
@@ -107,7 +108,7 @@ def test_the_tombstones_of_a_partial_table_are_as_many_as_candidates() -> None:
     assert [member.record for member in table.tombstones()] == [peer(number) for number in range(8, 12)]
 
 
-def test_a_candidate_that_becomes_a_neighbour_is_told_of_as_is_everybody_in_a_table_that_is_full_again() -> None:
+def test_a_candidate_that_becomes_a_neighbour_is_told_of_and_the_others_are_forgotten_when_a_table_is_full_again() -> None:
     table = narrow(5, candidates=2, known=6)
     candidates = [member.record for member in table.living() if member.record != peer(5)]
     table.follow(candidates[0].id)
@@ -115,10 +116,9 @@ def test_a_candidate_that_becomes_a_neighbour_is_told_of_as_is_everybody_in_a_ta
     assert table.told() == [PeerJoined(candidates[0])]
     table.learn(peer(40, ready=True), ALIVE, 1.0)
     table.widen()
-    others = [record for record in (candidates[1], peer(40, ready=True)) if table.is_living(record.id)]
-    told = table.told()
-    assert [event for event in told if isinstance(event, PeerJoined)] == [PeerJoined(record) for record in others]
-    assert PeerReady(peer(40, ready=True)) in told and not table.partial
+    assert not table.partial and {member.record for member in table.living()} == {peer(5), candidates[0]} and table.told() == []
+    table.learn(peer(40, ready=True), ALIVE, 2.0)
+    assert table.told() == [PeerJoined(peer(40, ready=True)), PeerReady(peer(40, ready=True))]
 
 
 # -- when -----------------------------------------------------------------------------------------------------------------
@@ -166,11 +166,80 @@ def test_a_seed_that_has_not_spoken_for_a_lease_counts_no_more_unless_none_has()
     bench, _ = begun(2, **SMALL)
     census = bench.engine.census
     census.heard(0, 500, bench.now)
-    assert census.count(bench.now) == 500
+    assert census.estimate(bench.now) == 500
     later = bench.now + 2 * bench.engine.node.config.lease_s
-    assert census.count(later) == 500
+    assert census.estimate(later) == 500
     census.heard(1, 30, later)
-    assert census.count(later) == 30
+    assert census.estimate(later) == 30
+
+
+def test_of_what_seeds_list_all_is_estimated_and_one_that_boasts_counts_for_nothing() -> None:
+    bench = PeerBench(seeds=5, knobs=config(**SMALL))
+    census = bench.engine.census
+    census.heard(0, 60, bench.now)
+    assert census.estimate(bench.now) == 100, "of five seeds three list each peer"
+    census.heard(1, 1_000_000, bench.now)
+    assert census.estimate(bench.now) == 100
+    census.heard(2, 66, bench.now)
+    assert census.estimate(bench.now) == 110
+
+
+def test_where_seeds_are_out_of_reach_each_peer_is_on_more_lists() -> None:
+    bench = PeerBench(seeds=3, knobs=config(**SMALL))
+    bench.start()
+    bench.engine.census.heard(0, 60, bench.now)
+    assert bench.engine.census.estimate(bench.now) == 90
+    bench.disconnect(bench.asked_seeds[0])
+    assert bench.engine.census.estimate(bench.now) == 60
+
+
+def seen(bench: PeerBench, seconds: float, total: Callable[[float], int]) -> list[float]:
+    """After how long the table became full, each second `total` being what a seed says then; it is narrowed at once."""
+    began, full_at = bench.now, []
+    while bench.now < began + seconds:
+        bench.now += 1.0
+        bench.engine.census.heard(0, total(bench.now - began), bench.now)
+        if bench.engine.census.look(bench.now) is not None:
+            full_at.append(bench.now - began)
+            bench.engine.census.heard(0, 20, bench.now)
+            assert bench.engine.census.look(bench.now) == 20 and bench.engine.members.partial
+    return full_at
+
+
+def test_a_list_that_fills_up_again_makes_no_table_full_however_long_that_takes() -> None:
+    bench, _ = begun(2, members_full_max=100, candidates_max=8)
+    bench.engine.census.heard(0, 200, bench.now)
+    assert bench.engine.census.look(bench.now) == 200
+    lease_s = bench.engine.node.config.lease_s
+    assert seen(bench, 15 * lease_s, lambda at: min(200, int(10 * at / lease_s))) == []
+
+
+def test_each_time_it_was_full_in_vain_a_peer_waits_twice_as_long_up_to_a_limit() -> None:
+    bench, _, _ = partial(2)
+    lease_s = bench.engine.node.config.lease_s
+    full_at = seen(bench, 250 * lease_s, lambda _: 5)
+    waits = [later - at for at, later in zip([0.0, *full_at], full_at, strict=False)]
+    for number, wait_s in enumerate(waits):
+        assert min(2**number, WAITS_MAX) * lease_s <= wait_s <= 2 * min(2**number, WAITS_MAX) * lease_s + 2.0
+    assert len(waits) >= 7
+
+
+def test_pages_are_read_of_all_seeds_while_they_go_on_and_not_of_one_that_says_the_same_for_ever() -> None:
+    bench = PeerBench(seeds=3)
+    bench.start()
+    one, other = bench.asked_seeds
+    bench.listed_by(one)
+    bench.listed_by(other)
+    bench.call(bench.engine.presence.read_all)
+    assert sorted(key for key, _ in bench.sent(List)) == sorted([one, other])
+    bench.forget()
+    for _ in range(10):
+        bench.reply(one, Listed(9, True, members([peer(7)])))
+    assert [body.after for _, body in bench.sent(List)] == [peer(7).id]
+    bench.reply(other, Listed(9, True, members([peer(7)])))
+    bench.engine.members.narrow(8, Random(1), 0.0)
+    bench.reply(other, Listed(9, True, members([peer(8)])))
+    assert len(bench.sent(List)) == 2, "who knows only a part reads no whole list"
 
 
 def test_a_table_that_is_short_now_and_then_stays_partial() -> None:
@@ -231,6 +300,21 @@ def test_the_link_shows_that_a_neighbour_lives_whom_a_partial_peer_held_dead() -
     far.welcome()
     far.comes_up()
     assert bench.state_of(far.record) is ALIVE
+
+
+def test_a_neighbour_takes_no_candidates_place_and_stands_in_the_table_that_it_makes_partial() -> None:
+    bench, _, _ = partial(2)
+    evicted = bench.engine.members.evicted_count
+    neighbour(bench, 70)
+    assert bench.engine.members.evicted_count == evicted
+
+    for luck in range(20):
+        bench = PeerBench(luck=luck, knobs=config(**SMALL))
+        bench.join()
+        for number in range(3, 12):
+            bench.engine.membership.learn(peer(number), ALIVE, bench.now)
+        neighbour(bench, 70)
+        assert bench.engine.members.partial and peer(70) in living(bench)
 
 
 def test_a_candidate_whom_nobody_meets_at_its_address_is_one_no_more() -> None:

@@ -215,7 +215,7 @@ class Peer:
         self.recorded.append(CODEC.encode(m.Answer(Status.ANSWERED, b"its answer"), self.engine.node.exchange))
         self.effects(-1)
         assert link.state is LinkState.UP and self.engine.membership.baseline.complete
-        assert self.engine.members.living_count == 3 and len(self.engine.view) == 3
+        assert self.engine.members.living_count == 2 and len(self.engine.view) == 3
         assert not self.engine.counters.refused_count
 
     def effects(self, wanted: int) -> list[Effect]:

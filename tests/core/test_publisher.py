@@ -193,6 +193,25 @@ def test_a_flush_whose_report_was_crowded_out_is_sent_again() -> None:
     assert [flushed.complete for flushed in flushes(bench)] == [True]
 
 
+@pytest.mark.parametrize(("slow", "complete"), [(9, []), (1, [True]), (2, [True])])
+def test_a_flush_is_not_complete_while_somebody_is_slow_whom_this_peer_does_not_know(slow: int, complete: list[bool]) -> None:
+    bench, far = with_a_live_neighbour()
+    bench.call(bench.engine.flush, 1, 5.0)
+    me, last = bench.engine.me, own(bench).highest
+    says(far, Entry(me.id, me.epoch, last, 0, last, [], [report(last, me, far.record, slow=[peer(slow)])]))
+    assert [flushed.complete for flushed in flushes(bench)] == complete
+
+
+def test_one_that_is_slow_and_gone_holds_up_no_flush() -> None:
+    bench, far = with_a_live_neighbour()
+    for state in (PeerState.ALIVE, PeerState.DEAD):
+        bench.engine.members.learn(peer(9), state, WALL)
+    bench.call(bench.engine.flush, 1, 5.0)
+    me, last = bench.engine.me, own(bench).highest
+    says(far, Entry(me.id, me.epoch, last, 0, last, [], [report(last, me, far.record, slow=[peer(9)])]))
+    assert [flushed.complete for flushed in flushes(bench)] == [True]
+
+
 def test_nobody_is_missed_where_all_that_lack_it_are_named_however_many_they_are() -> None:
     everybody = [peer(number) for number in range(2, 40)]
     have, lack = everybody[:10], everybody[10:]

@@ -267,3 +267,16 @@ def test_tombstones_have_pages_of_their_own(limit: int) -> None:
         found += ids(page.members)
         after, more = page.members[-1].record.id, page.more
     assert found == [2, 3, 4, 5, 6]
+
+
+def test_whoever_was_taken_off_is_named_twice_to_everybody_however_many_wait() -> None:
+    registry = registry_of(1, *range(2, 202))
+    asker = registry.get(peer(1).id)
+    assert asker is not None
+    for number in range(2, 202):
+        entry = registry.get(peer(number).id)
+        assert entry is not None
+        registry.remove(entry, DEAD, START + number)
+    answers = [ids(registry.tell_gone(asker, 64)) for _ in range(12)]
+    assert sorted(number for answer in answers for number in answer) == sorted([*range(2, 202)] * 2)
+    assert max(map(len, answers)) == 128 and answers[0][0] == 2, "the longest gone first"

@@ -188,15 +188,52 @@ def test_a_neighbour_that_crashed_is_no_reason_to_doubt() -> None:
     assert opened(bench) == [] and bench.count("renewals.doubts") == 0
 
 
-def test_a_seed_that_is_back_is_a_reason_to_doubt() -> None:
-    bench, key, _ = settled()
-    bench.disconnect(key)
+def comes_back(bench: PeerBench) -> int:
+    """The seed answers again; its new key."""
     while not bench.keys_of(seed_at(1)):
         bench.wait(0.1)
     (again,) = bench.keys_of(seed_at(1))
     bench.connect(again)
     bench.reply(again, Registered(True, 40, members(MANY)))
+    return again
+
+
+def test_a_seed_that_was_silent_and_is_back_is_a_reason_to_doubt() -> None:
+    bench, key, _ = settled(liveness_interval_s=1000.0)
+    bench.attended = False
+    while bench.keys_of(seed_at(1)) == [key]:
+        bench.wait(0.1)
+    comes_back(bench)
     assert len(opened(bench)) == 1 and bench.count("renewals.doubts") == 1
+
+
+def test_doubt_begins_once_a_lease_and_one_under_way_is_not_made_longer() -> None:
+    bench, key, own = settled()
+    renewal, link = bench.engine.membership.renewal, own.link
+    link.renews = True
+    bench.call(renewal.doubt)
+    for _ in range(4):
+        renewal.came_up(link)
+    bench.now += DEFAULT.lease_s - 1.0
+    bench.call(renewal.doubt)
+    for _ in range(4):
+        renewal.came_up(link)
+    bench.call(renewal.doubt)
+    bench.reply(key, Present(40, members(MANY)))
+    assert opened(bench) == [] and bench.count("renewals.doubts") == 1
+    bench.now += 1.0
+    bench.call(renewal.doubt)
+    assert bench.count("renewals.doubts") == 2
+
+
+def test_a_seed_that_was_started_anew_is_no_reason_to_doubt() -> None:
+    bench, key, _ = settled()
+    bench.disconnect(key)
+    while not bench.keys_of(seed_at(1)):
+        bench.wait(0.1)
+    bench.disconnect(bench.keys_of(seed_at(1))[0])
+    comes_back(bench)
+    assert opened(bench) == [] and bench.count("renewals.doubts") == 0
 
 
 def test_doubt_is_over_when_eight_random_peers_were_reached_and_the_oldest_links_made_room() -> None:

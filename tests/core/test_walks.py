@@ -10,6 +10,7 @@ from tests.core.streaming import ORIGIN, begun, numbers, own, position, pulls
 from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT
 from zmqgossip.core import outbox
 from zmqgossip.core.gossip_messages import BUCKETS, WALKED_MEMBERS_MAX, Synced, Walk, Walked
+from zmqgossip.core.membership import CHALLENGE_GAP_S
 from zmqgossip.core.messages import Probe, Reply
 from zmqgossip.core.types import Member, PeerRecord, PeerState
 from zmqgossip.core.wire import bucket_of
@@ -249,3 +250,31 @@ def test_probes_and_their_replies_carry_what_stands_for_the_table() -> None:
     bench.forget()
     far.asks(Probe(1.0, 1, far.link.mine, b"12345678", 0, table_root(bench) ^ 1))
     assert [answer.table for answer in bench.replies(Reply)] == [table_root(bench)] and len(asked_of_table(bench)) == 1
+
+
+def test_whom_a_neighbour_said_to_have_left_and_others_hold_alive_is_told_so() -> None:
+    bench, (far, other) = begun(2, 3)
+    knows(bench, peer(9), ALIVE)
+    says_of_table(far, Member(peer(9), LEFT, WALL))
+    assert held(bench, peer(9)) == (peer(9), LEFT)
+    bench.forget()
+    says_of_table(other, Member(peer(9), ALIVE, WALL))
+    assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(9), SUSPECT)] and bench.keys_of(peer(9).endpoint), (
+        "it is told, and dialled"
+    )
+    says_of_table(far, Member(peer(9), DEAD, WALL))
+    assert held(bench, peer(9)) == (peer(9), LEFT)
+
+
+def test_hearsay_about_many_who_were_dead_leads_to_two_dials_at_most_until_they_answer() -> None:
+    bench, (far,) = begun(2)
+    dead = [peer(number) for number in range(100, 150)]
+    for record in dead:
+        knows(bench, record, ALIVE, DEAD)
+    for _ in range(4):
+        says_of_table(far, *(Member(record, ALIVE, WALL) for record in dead[:25]))
+    assert bench.count("links.bridges") == 1
+    for batch in (dead[:10], dead[10:20], dead[20:30]):
+        bench.now += CHALLENGE_GAP_S
+        says_of_table(far, *(Member(record, ALIVE, WALL) for record in batch))
+    assert bench.count("links.bridges") == 2 == len(bench.engine.view) - bench.engine.view.up_count

@@ -11,9 +11,9 @@ from random import Random
 
 import pytest
 
-from zmqgossip.core.events import MessagesLost
+from zmqgossip.core.events import MessagesLost, NeighbourDown, NeighbourUp
 from zmqgossip.sim import World
-from zmqgossip.sim.accounts import life_of
+from zmqgossip.sim.accounts import engine_of, life_of
 from zmqgossip.sim.body import Body, State
 from zmqgossip.sim.excuses import unjust_losses
 from zmqgossip.sim.footprint import footprint
@@ -131,6 +131,28 @@ def test_a_loss_is_just_only_at_a_peer_that_was_in_trouble_since_it_was_publishe
     origin, epoch = life_of(world.nodes["p1"])
     body.events.append((world.now, MessagesLost(origin, epoch, 1, 1, "a test")))
     assert len(unjust_losses(world)) == unjust_count
+
+
+@pytest.mark.parametrize(("linked", "left"), [(True, ["lost 6 to 20"]), (False, ["lost 5 to 20"])])
+def test_a_just_loss_excuses_those_who_were_linked_with_it_and_nothing_beyond_it(linked: bool, left: list[str]) -> None:
+    world = World(seed=2, seeds=2)
+    world.add_peers(4)
+    world.run(10)
+    for _ in range(20):
+        world.publish("p1", "t", b"x")
+        world.run(0.05)
+    world.run(1)
+    one, other = world.nodes["p2"], world.nodes["p3"]
+    origin, epoch = life_of(world.nodes["p1"])
+    other.events.append((world.now, MessagesLost(origin, epoch, 5, 20, "a test")))
+    assert len(unjust_losses(world)) == 1
+    if not linked:
+        me = engine_of(one).me.id
+        other.events = [(at, event) for at, event in other.events if not isinstance(event, NeighbourUp) or event.peer.id != me]
+    one.events.append((world.now - 0.5, MessagesLost(origin, epoch, 1, 5, "a test")))
+    one.events.append((world.now - 0.6, NeighbourDown(engine_of(world.nodes["p4"]).me, "a test")))
+    assert [words for words in left if any(f"p3 {words}" in found for found in unjust_losses(world))] == left
+    assert len(unjust_losses(world)) == 1
 
 
 def test_a_footprint_counts_what_containers_hold_however_deep() -> None:

@@ -23,7 +23,7 @@ def peers(
     as_json: JsonOption = False,
 ) -> None:
     """List all peers: who they are, where, and how they stand."""
-    from zmqgossip.core.presence import seeds_wanted
+    from zmqgossip.core.census import seeds_wanted
     from zmqgossip.runtime.query import ask_seeds, union
     from zmqgossip.settings import load, resolve
 

@@ -73,6 +73,9 @@ class Gossip:
             member.record for member in self._members.living() if member.record.ready and member.record.id != self.publisher.stream.origin
         ]
 
+    def _knows(self, peer: PeerId) -> bool:
+        return peer == self.publisher.stream.origin or self._members.get(peer) is not None
+
     def _may_live(self, origin: PeerId) -> bool | None:
         """Whether an origin may still give what is missing; None if nobody here knows it."""
         member = self._members.get(origin)
@@ -115,9 +118,9 @@ class Gossip:
     def _go_on(self, me: PeerRecord, now: float) -> None:
         """Something may be done now that was waited for: the window, a flush."""
         self.publisher.acknowledged()
-        self.publisher.look_at_flushes(self.living, now)
+        self.publisher.look_at_flushes(self.living, self._knows, now)
         if self.pump(me, now):  # a flush that nobody need be waited for is done at once
-            self.publisher.look_at_flushes(self.living, now)
+            self.publisher.look_at_flushes(self.living, self._knows, now)
 
     def flush(self, me: PeerRecord, token: int, timeout_s: float, now: float) -> None:
         self.publisher.flush(token, timeout_s, now)

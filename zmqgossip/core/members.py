@@ -241,10 +241,10 @@ class Members:
         self._expire(wall)
 
     def widen(self) -> None:
-        """From now on it is full. The user is told of all that were candidates."""
-        self._rng = None
+        """From now on it is full. Candidates are forgotten: nobody has vouched for them, and those who live are read of in lists."""
         for peer in self._candidates():
-            self._introduce(peer)
+            self.forget(peer)
+        self._rng = None
 
     def _introduce(self, peer: PeerId) -> None:
         """Tells the user of somebody who is known already."""
@@ -254,7 +254,7 @@ class Members:
             self._outbox.event(PeerReady(record))
 
     def follow(self, peer: PeerId) -> None:
-        """A neighbour: it never has to go, and the user is told of it. To be called once it stands in the table."""
+        """A neighbour, whether it stands in the table already or will: it never has to go, and the user is told of it."""
         if self.partial and peer in self._living and peer not in self._followed:
             self._introduce(peer)
         self._followed[peer] = True

@@ -36,6 +36,7 @@ CHALLENGE_GAP_S = 0.2
 """Between two floods about peers that a seed and this peer disagree on; the next list brings the others up again."""
 REFUTE_GAP_S = 1.0
 """A liar who says again and again that this peer is dead must not make it shout at wire speed."""
+_GONE = (PeerState.DEAD, PeerState.LEFT)
 _WHY_LOST = {Evidence.REFUSED: "connects are refused", Evidence.REPLACED: "somebody else lives at its address"}
 
 
@@ -155,23 +156,24 @@ class Membership:
 
     def _count(self, now: float) -> None:
         """The cluster may have become too large for this peer to know everybody, or small enough."""
-        if not self._census.look(now):
+        count = self._census.look(now)
+        if count is None:
             return
-        count = self._census.count(now)
         if self._members.partial:
             self._gossip.give_up_flushes()
             self._node.outbox.event(MembersPartial(count))
         else:
             self._node.outbox.event(MembersFull(count))
-            self._presence.read_all()
+            self._presence.read_all(now)
 
     def _follow(self, link: Link, now: float) -> None:
         """A link has come up: whatever was said before of that life, it lives."""
         held = self._members.get(link.peer.id)
-        if self._members.partial and held is not None and held.state is PeerState.DEAD and held.record.epoch == link.peer.epoch:
-            self._members.forget(link.peer.id)  # nobody tells it, as in a full table, and only this peer holds it dead
+        if self._members.partial and held is not None and held.state in _GONE and held.record.epoch == link.peer.epoch:
+            self._members.forget(link.peer.id)  # nobody tells it, as in a full table, and only this peer holds it gone
+        self._members.follow(link.peer.id)  # before it is learnt, or it might be a candidate too many
         self.learn(link.peer, PeerState.ALIVE, now)
-        self._members.follow(link.peer.id)
+        self.ghosts.vouch(link.peer.id, now)
 
     def synced(self, link: Link, now: float) -> None:
         """A neighbour has said that it knows where its hearing begins: with a link that is up, that is ready."""
@@ -186,6 +188,11 @@ class Membership:
         if self._members.partial and not link.theirs:
             self._members.forget(link.peer.id)
 
+    def said_hello(self, record: PeerRecord, now: float) -> None:
+        """Somebody dials. Who is unknown is learnt when the link is up: it may be one that dials out and that nobody reaches."""
+        if self._members.get(record.id) is not None:
+            self.speaks(record, now)
+
     def speaks(self, record: PeerRecord, now: float) -> None:
         """A peer has shown by a handshake that it lives."""
         self._accusations.heard_of(record.id)
@@ -199,7 +206,7 @@ class Membership:
             if self._is_useless(record, now):
                 continue
             held = self._members.get(record.id)
-            if state in (PeerState.DEAD, PeerState.LEFT):
+            if state in _GONE:
                 link = self._view.by_peer(record.id)
                 if self._members.is_living(record.id) and (link is None or link.state is not LinkState.UP):
                     self.learn(record, state, now)
@@ -211,7 +218,7 @@ class Membership:
         self._count(now)
         if self._presence.returned_count != self._returned_count:
             self._returned_count = self._presence.returned_count
-            self.renewal.doubt()  # where a seed was out of reach, others may have been
+            self.renewal.doubt(now)  # where a seed was out of reach, others may have been
         self.renewal.on_sample(self.me, members, now)
 
     def _is_useless(self, record: PeerRecord, now: float) -> bool:
@@ -229,7 +236,7 @@ class Membership:
             elif record.id == self.me.id:
                 if state is not PeerState.ALIVE:
                     self.refute(record.epoch, record.revision, now)
-            elif state in (PeerState.DEAD, PeerState.LEFT):
+            elif state in _GONE:
                 self._hear_of_end(record, state, now)
             else:
                 self._hear_of_living(record, now)
@@ -253,7 +260,7 @@ class Membership:
             self._node.counters.add("dropped.hint_about_unknown_life")
         elif record.order > held.record.order:
             self.speaks(record, now)
-        elif record.order == held.record.order and held.state is PeerState.DEAD:
+        elif record.order == held.record.order and held.state in _GONE:
             self._challenge(record, held.record, now)
         elif record.order == held.record.order and record.ready and not held.record.ready:
             self.learn(record, held.state, now)
@@ -267,15 +274,18 @@ class Membership:
         return moves(held, said) or said.revision > held.revision + REVISIONS_AHEAD_MAX
 
     def _challenge(self, listed: PeerRecord, record: PeerRecord, now: float) -> None:
-        """Somebody holds alive whom this peer holds dead, as of `record`. The owner is told: only its newer record revives an entry.
+        """Somebody holds alive whom this peer holds gone, as of `record`. The owner is told: only its newer record revives an entry.
+
+        Also where a neighbour says so of one who is held to have left: that may be hearsay, and who left answers nothing. A seed that
+        lists one who has left has only missed its word; where the word was false, some neighbour's table says so as well.
 
         It may live in another half of the network, where no gossip of this one gets; so it is dialled too.
         """
-        self._overlay.bridge(self.me, listed, now)
         if now - self._challenged_at < CHALLENGE_GAP_S:
             self._node.counters.add("dropped.challenge")
             return
         self._challenged_at = now
+        self._overlay.bridge(self.me, listed, now)
         self._node.counters.add("challenges.sent")
         self._tell(record, PeerState.SUSPECT, now)
 
@@ -396,7 +406,7 @@ class Membership:
         if report is not None:
             self._presence.tell_all(report, now)
         if evidence is Evidence.MISSES:
-            self.renewal.doubt()
+            self.renewal.doubt(now)
         else:
             self._tell(link.peer, PeerState.DEAD, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)

@@ -100,7 +100,7 @@ class Neighbours:
             self._membership.link_ended(before, now)
         if link is not None:
             self._liveness.heard(link, now)
-            self._membership.speaks(body.record, now)
+            self._membership.said_hello(body.record, now)
             self._membership.fill(now)
 
     def on_probe(self, body: Probe, route: Route, exchange: int, now: float) -> None:

@@ -44,6 +44,9 @@ ISOLATED_LINKS = 1
 SETTLED_LINKS = 3
 """Who says that it has so many can lose one and still hears from two neighbours."""
 
+BRIDGES_MAX = 2
+"""Under way and not up yet: hearsay about many who do not answer must not take the places of those who do."""
+
 
 class Overlay:
     """The links of one peer."""
@@ -79,11 +82,14 @@ class Overlay:
 
     def bridge(self, me: PeerRecord, record: PeerRecord, now: float) -> Link | None:
         """Dials somebody beyond the number wanted: two halves of a healed partition may each have all the links they want."""
-        is_waiting = self._backoff.is_waiting(record.id, now)
-        if self.stopped or is_waiting or self._view.by_peer(record.id) or len(self._view) >= self.links_max:
+        if self.stopped or self.is_waiting(record, now) or self._view.by_peer(record.id) or len(self._view) >= self.links_max:
+            return None
+        if sum(link.bridge and link.state is not LinkState.UP for link in self._view.links()) >= BRIDGES_MAX:
             return None
         self._node.counters.add("links.bridges")
-        return self._dial(record, now)
+        link = self._dial(record, now)
+        link.bridge = True
+        return link
 
     @property
     def links_max(self) -> int:

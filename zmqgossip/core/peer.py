@@ -80,7 +80,7 @@ class PeerEngine:
         self.request_gate = Gate(self.node, _a_second_of(config.peer_requests_per_s, config.peer_bytes_per_s))  # and of answers
         self.view = View()
         self.members = Members(me.id, config.members_max, config.tombstones_max, config.tombstone_s, self.node.outbox)
-        self.census = Census(self.node, self.members)
+        self.census = Census(self.node, self.members, len(seeds))
         self.gossip = Gossip(me, self.node, self.view, self.members)
         self.liveness = liveness.Liveness(self.node, self.view)
         self.overlay = overlay.Overlay(self.node, self.view, self.members, self.gossip.trees)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from zmqgossip.core.census import Census
+from zmqgossip.core.census import Census, seeds_wanted
 from zmqgossip.core.codes import Body
 from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted, SeedLost, WrongCluster
 from zmqgossip.core.members import Members
@@ -68,16 +68,12 @@ class Contact:
     wrong_cluster: bool = False
     answered: bool = False
     told_lost: bool = False
+    silent: bool = False  # it was lost, and not because its process is gone
     told_refused: NotListed | None = None
     open_answers: int = 0
     list_after: bytes = FIRST_ID
-    reads_all: bool = False  # the pages of its list are asked for one after the other, to the last
+    reads_until: float | None = None  # its list is read page after page to the last, as long as the next one comes by then
     queue: list[Body] = field(default_factory=list)
-
-
-def seeds_wanted(seeds_count: int) -> int:
-    """floor(n/2)+1: any two peers share a seed."""
-    return seeds_count // 2 + 1
 
 
 class Presence:
@@ -86,7 +82,7 @@ class Presence:
     Attributes:
         census: how many peers there are, as seeds say.
         ready_wanted: other peers that the user waits for; seeds are asked for their lists until so many are known to be ready.
-        returned_count: how often a seed that was lost has answered again.
+        returned_count: how often a seed that had fallen silent has answered again.
     """
 
     __slots__ = (
@@ -157,7 +153,7 @@ class Presence:
         self._node.outbox.close(contact.key)
         del self._by_key[contact.key]
         contact.key, contact.connected, contact.standing, contact.open_answers = 0, False, Standing.IDLE, 0
-        contact.reads_all = False
+        contact.reads_until = None
 
     def on_connected(self, me: PeerRecord, key: int, now: float) -> None:
         contact = self._by_key[key]
@@ -188,6 +184,7 @@ class Presence:
         """A seed has not connected or not answered in time, or an errand is over."""
         contact = self._by_key[key]
         if contact.chosen and not self._leaving:
+            contact.silent = True
             self.lost(contact, "no answer" if contact.connected else "no connection", now)
         else:
             self._close(contact)
@@ -224,6 +221,7 @@ class Presence:
         if others:
             other = self._node.rng.choice(others)
             other.chosen = True
+            self.census.chosen_count += 1
             if other.key:
                 self._close(other)
             self._open(other, now)
@@ -241,8 +239,8 @@ class Presence:
         if not isinstance(body, _ANSWERS):
             self._node.refuse("unexpected", str(contact.seed))
             return ()
-        self.returned_count += contact.told_lost
-        contact.answered, contact.failures, contact.told_lost, self._told_no_seed = True, 0, False, False
+        self.returned_count += contact.silent
+        contact.answered, contact.failures, contact.told_lost, contact.silent, self._told_no_seed = True, 0, False, False, False
         contact.open_answers -= 1
         if isinstance(body, (Registered, Present, Listed)):
             self.census.heard(contact.place, body.total, now)
@@ -255,10 +253,7 @@ class Presence:
                 contact.standing = Standing.LISTED
                 heard = body.sample
             case Listed():
-                contact.list_after = body.members[-1].record.id if body.more and body.members else FIRST_ID
-                contact.reads_all &= contact.list_after != FIRST_ID
-                if contact.reads_all:
-                    self._ask_page(contact)
+                self._on_page(contact, body, now)
                 heard = body.members
             case NotListed():
                 self._node.timers.cancel((SEED_DUE, key))
@@ -285,6 +280,18 @@ class Presence:
             self._renew_later(contact, now)
         return body.sample
 
+    def _on_page(self, contact: Contact, page: Listed, now: float) -> None:
+        last = page.members[-1].record.id if page.more and page.members else FIRST_ID
+        reads = contact.reads_until is not None and not self.census.partial
+        goes_on = reads and last > contact.list_after  # or a seed whose pages never end is asked for ever
+        contact.list_after, contact.reads_until = last, None
+        if goes_on:
+            self._read_on(contact, now)
+
+    def _read_on(self, contact: Contact, now: float) -> None:
+        contact.reads_until = now + self._node.config.seed_timeout_s
+        self._ask_page(contact)
+
     def on_wrong_cluster(self, key: int, now: float) -> None:
         """A seed belongs to another cluster. Fatal when no configured seed has ever answered otherwise, and all were asked."""
         contact = self._by_key[key]
@@ -307,6 +314,8 @@ class Presence:
     def renew(self, me: PeerRecord, contact_key: int, links_count: int, now: float) -> None:
         """Renews the lease at one seed; registers again where an earlier attempt came to nothing."""
         contact = self._by_key[contact_key]
+        if contact.reads_until is not None and now >= contact.reads_until:
+            contact.reads_until = None  # the page was lost on its way
         if contact.standing is Standing.ASKED:  # an earlier attempt came to nothing
             self._register(me, contact, now)
         else:
@@ -369,25 +378,24 @@ class Presence:
 
     def _ask_page(self, contact: Contact) -> None:
         config = self._node.config
-        if not self.census.partial or contact.reads_all:
+        if not self.census.partial:
             self._ask(contact, List(contact.list_after, config.page_max))
             return
         after = contact.list_after if contact.list_after != FIRST_ID else self._node.rng.randbytes(len(FIRST_ID))
         self._ask(contact, List(after, min(config.candidates_max, config.page_max)))  # from anywhere on: all begin somewhere else
 
-    def read_all(self) -> None:
-        """Asks one seed for the whole of its list: what others list, neighbours will tell."""
-        contacts = [contact for contact in self._contacts if contact.connected and contact.chosen]
-        if contacts:
-            contact = self._node.rng.choice(contacts)
-            contact.reads_all, contact.list_after = True, FIRST_ID
-            self._ask_page(contact)
+    def read_all(self, now: float) -> None:
+        """Asks the chosen seeds for the whole of their lists: everybody is on one of them."""
+        for contact in self._contacts:
+            if contact.connected and contact.chosen:
+                contact.list_after = FIRST_ID
+                self._read_on(contact, now)
 
     def ask_about(self, peer: PeerId) -> None:
         """Asks the seeds whether they list that peer: its answer comes as a list of one, the first from there on."""
         before = (int.from_bytes(peer, "big") - 1).to_bytes(len(FIRST_ID), "big") if peer > FIRST_ID else FIRST_ID
         for contact in self._contacts:
-            if contact.connected and contact.chosen and not contact.reads_all:  # or it reads of it anyhow
+            if contact.connected and contact.chosen and contact.reads_until is None:  # or it reads of it anyhow
                 self._ask(contact, List(before, 1))
 
     def postpone(self, now: float) -> None:

@@ -43,6 +43,8 @@ CHOICES_MAX = 1024
 """Of those that are slow to somebody and have it all the same: so many are looked at, in a ms or two. That is all choices of ten peers."""
 U64 = 1 << 64
 Living = Callable[[], Sequence[PeerRecord]]
+Knows = Callable[[PeerId], bool]
+"""Whether somebody is held in the table, alive or gone."""
 
 
 @dataclass(slots=True, eq=False)
@@ -244,15 +246,18 @@ class Publisher:
                 flush.number = segment.header.number
         return segment
 
-    def look_at_flushes(self, living: Living, now: float) -> None:
-        """Ends those that everybody has, or whose time is over; the others are sent again soon."""
+    def look_at_flushes(self, living: Living, knows: Knows, now: float) -> None:
+        """Ends those that everybody has, or whose time is over; the others are sent again soon.
+
+        One that is slow and unknown here may be ready, and lack it: that flush is not complete.
+        """
         everybody: Sequence[PeerRecord] | None = None
         for flush in list(self._flushes):
             report = self.stream.flushes.get(flush.number) if flush.number else None
             if report is not None and now >= flush.judged_at + FLUSH_AGAIN_S:
                 flush.judged_at = now
                 everybody = living() if everybody is None else everybody
-                missed = who_missed(report, everybody)
+                missed = who_missed(report, everybody) if all(map(knows, report.slow)) else None
                 if missed is not None:
                     self._end(flush, complete=True, slow=missed)
                     continue

@@ -156,7 +156,7 @@ class Registry:
         entry.told_before = entry.told_until
         if told:
             entry.told_until = told[-1].since
-        return told + again[: limit - len(told)]
+        return told + again[:limit]  # in places of their own, or those of a full answer would not be said again
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,7 +1,7 @@
 """Which links are given up for better ones, and why new ones are made though all that are wanted stand.
 
 When a network falls apart and the path comes back, each half has all the links that it wants, and nobody would ever dial across. Who
-has lost a neighbour to silence, or has found a lost seed again, *doubts* that it hears everybody. While it does, it dials somebody
+has lost a neighbour to silence, or has found a silent seed again, *doubts* that it hears everybody. While it does, it dials somebody
 random whom a seed lists, once a presence interval; each such link that comes up takes away some doubt. A network in which nobody
 falls silent makes no such link.
 
@@ -25,23 +25,24 @@ RENEWALS = 8
 class Renewal:
     """One peer's doubts, and its choice of links to give up."""
 
-    __slots__ = ("_doubt", "_gives_up_at", "_node", "_overlay", "_renews_at", "_view")
+    __slots__ = ("_doubt", "_doubts_at", "_gives_up_at", "_node", "_overlay", "_renews_at", "_view")
 
     def __init__(self, node: Node, view: View, overlay: Overlay) -> None:
         self._node = node
         self._view = view
         self._overlay = overlay
         self._doubt = 0
+        self._doubts_at = float("-inf")
         self._renews_at = float("-inf")
         self._gives_up_at = float("-inf")
 
     # -- making -----------------------------------------------------------------------------------------------------------
 
-    def doubt(self) -> None:
-        """Something points at a network that has fallen apart."""
-        if not self._doubt:
+    def doubt(self, now: float) -> None:
+        """Something points at a network that has fallen apart. Not more often than once a lease: each time costs eight links."""
+        if not self._doubt and now >= self._doubts_at:
             self._node.counters.add("renewals.doubts")
-        self._doubt = RENEWALS
+            self._doubt, self._doubts_at = RENEWALS, now + self._node.config.lease_s
 
     def on_sample(self, me: PeerRecord, members: Sequence[Member], now: float) -> None:
         """What a seed lists. In doubt one of those is dialled, at most once a presence interval."""

@@ -44,6 +44,7 @@ class Link:
     up_at: float = 0.0
     links: int = 0  # how many the neighbour had up when it last said so
     guest: bool = False  # it stands in a spare place: it dialled us with one link or none
+    bridge: bool = False  # it was dialled beyond the number wanted
     renews: bool = False  # it was dialled to see whether somebody random can be reached
     last_heard: float = 0.0
     disconnected_at: float | None = None

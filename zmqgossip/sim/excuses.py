@@ -2,14 +2,14 @@
 
 Trouble is what the protocol excuses itself with: somebody found the peer slow, or one of its links went, or no way over links that were
 up led to the origin, at some moment between the publication of the first lost message and the word that it is lost. Whoever was in none
-may lose what another had lost justly before, which has nothing to give any more. Everything else is a loss for which there is no
-reason, however well it was named. What an origin published before it was ready, it publishes at its own risk.
+may lose what a neighbour had lost justly before, which has nothing to give any more, and no more than that. Everything else is a loss
+for which there is no reason, however well it was named. What an origin published before it was ready, it publishes at its own risk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from zmqgossip.core.events import MessagesLost, NeighbourCaughtUp, NeighbourDown, NeighbourSlow, NeighbourUp
 from zmqgossip.sim.accounts import life_of, published_by
@@ -47,18 +47,47 @@ def unjust_losses(world: World) -> list[str]:
     just: list[_Loss] = []
     found = []
     for loss in sorted(_losses(world), key=lambda one: one.at):
-        since = _published_at(loss.stream, loss.first)
-        own = troubles[life_of(loss.body)].between(since, loss.at)
-        if own or any(_passes_on(one, loss) for one in just) or _were_apart(world, loss, since):
-            just.append(loss)
-        else:
-            name = f"{loss.body.label} lost {loss.first} to {loss.last} of {loss.stream.origin.label}"
-            found.append(f"{name} at {loss.at:.3f}, published at {since:.3f}, for no reason")
+        passed_on = sorted((one.first, one.last) for one in just if _passes_on(one, loss))
+        parts = _outside(passed_on, loss.first, loss.last)
+        unjust = []
+        for first, last in parts:
+            part = replace(loss, first=first, last=last)
+            since = _published_at(loss.stream, first)
+            if not troubles[life_of(loss.body)].between(since, loss.at) and not _were_apart(world, part, since):
+                unjust.append((first, last))
+                name = f"{loss.body.label} lost {first} to {last} of {loss.stream.origin.label}"
+                found.append(f"{name} at {loss.at:.3f}, published at {since:.3f}, for no reason")
+        just += [replace(loss, first=first, last=last) for first, last in _outside(unjust, loss.first, loss.last)]
     return found
 
 
+def _outside(ranges: Sequence[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """What of first to last is in none of these ranges, which are sorted."""
+    found = []
+    for begin, end in ranges:
+        if first < begin:
+            found.append((first, min(last, begin - 1)))
+        first = max(first, end + 1)
+    return [*found, (first, last)] if first <= last else found
+
+
 def _passes_on(earlier: _Loss, loss: _Loss) -> bool:
-    return earlier.key == loss.key and earlier.body is not loss.body and earlier.first <= loss.last and loss.first <= earlier.last
+    """Whether another had lost some of it before, with whom this one was linked since then."""
+    overlaps = earlier.first <= loss.last and loss.first <= earlier.last
+    return earlier.key == loss.key and earlier.body is not loss.body and overlaps and _was_linked(earlier, loss)
+
+
+def _was_linked(earlier: _Loss, loss: _Loss) -> bool:
+    """Whether a link between them was up at some moment between the two losses."""
+    other, is_up = life_of(earlier.body), False
+    for at, event in loss.body.events:
+        if at > loss.at:
+            break
+        if isinstance(event, (NeighbourUp, NeighbourDown)) and (event.peer.id, event.peer.epoch) == other:
+            if is_up and at >= earlier.at:
+                return True
+            is_up = isinstance(event, NeighbourUp)
+    return is_up
 
 
 def _losses(world: World) -> list[_Loss]:
