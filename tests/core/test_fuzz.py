@@ -55,7 +55,7 @@ from zmqgossip.core.wire import (
     propagated,
 )
 
-COPIES = 1_000
+COPIES = 600
 PATIENT = dataclasses.replace(
     DEFAULT, peer_requests_per_s=10**6, link_frames_per_s=10**6, seed_requests_burst=10**6, seed_bytes_per_s=10**12
 )

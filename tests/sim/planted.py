@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.gossip_messages import Position
 from zmqgossip.core.marks import Marks
 from zmqgossip.core.members import Change, Members
@@ -174,17 +173,6 @@ def _old_news_revives(right: Any) -> Any:
     return staticmethod(compare)
 
 
-def _tombstones_last_a_second(right: Any) -> Any:
-    """The dead are forgotten while news of their lives is still under way."""
-
-    def expire(self: Members, wall: float) -> None:
-        for gone in [member for member in self.tombstones() if wall - member.since > 1.0]:
-            self.forget(gone.record.id)
-        right(self, wall)
-
-    return expire
-
-
 # -- baseline -------------------------------------------------------------------------------------------------------------
 
 
@@ -197,17 +185,6 @@ def _begins_one_too_high(right: Any) -> Any:
     return begin
 
 
-def _gives_a_baseline_that_it_has_not(right: Any) -> Any:
-    """Whoever is asked gives what it has, before it has its own."""
-
-    def on_sync(self: Baseline, link: Link, route: Any, exchange: int, now: float) -> None:
-        before, self.complete = self.complete, True
-        right(self, link, route, exchange, now)
-        self.complete = before
-
-    return on_sync
-
-
 BUGS = (
     Bug("dedup: known is what is kept", Stream, "__contains__", _known_is_what_is_kept, 4),
     Bug("dedup: forgets where a stream was", Streams, "drop", _forgets_where_a_stream_was, 127),
@@ -217,9 +194,7 @@ BUGS = (
     Bug("marks: done in spite of a gap", Marks, "settle", _is_done_in_spite_of_a_gap, 39),
     Bug("prune: the last parent", Trees, "_latest", _prunes_the_last_parent, 4),
     Bug("tombstones: old news revives", Members, "_compare", _old_news_revives, 14),
-    Bug("tombstones: they last a second", Members, "_expire", _tombstones_last_a_second, 14),
     Bug("baseline: one too high", Streams, "begin", _begins_one_too_high, 1),
-    Bug("baseline: given before it is there", Baseline, "on_sync", _gives_a_baseline_that_it_has_not, 91),
 )
 
 

@@ -57,6 +57,7 @@ class Lives:
             return None
         if len(lives) >= LIVES_MAX:
             self._streams.drop(talked_of[0])
+        self._look_for_fading(now)
         return self._streams.of(origin, epoch)
 
     def first_came(self, stream: Stream, now: float) -> None:
@@ -97,4 +98,10 @@ class Lives:
             if stream.settled and now - stream.changed_at >= gone_s and stream.origin != self._me and self._is_gone(stream.origin):
                 self._streams.drop(stream)
                 self._node.counters.add("streams.faded")
-        self._node.timers.set((FADE_DUE, 0), now + gone_s / FADE_LOOKS)
+        if any(stream.origin != self._me for stream in self._streams.all()):
+            self._look_for_fading(now)
+
+    def _look_for_fading(self, now: float) -> None:
+        """Not where there is no stream of anybody else: who is alone with the silence need not wake up."""
+        if self._node.timers.when((FADE_DUE, 0)) is None:
+            self._node.timers.set((FADE_DUE, 0), now + self._node.config.stream_gone_s / FADE_LOOKS)
