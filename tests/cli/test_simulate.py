@@ -47,9 +47,9 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Scenario:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "there is no scenario 'nothing'; give d1, d2,"),
-        (["d1", "--peers", "2"], "--peers 2 is too few for d1; give at least"),
-        (["all", "--peers", "20"], "--peers 20 is too few for d3; give at least"),
+        (["nothing"], "there is no scenario 'nothing'; give D1, D2,"),
+        (["d1", "--peers", "2"], "--peers 2 is too few for D1; give at least"),
+        (["all", "--peers", "20"], "--peers 20 is too few for D3; give at least"),
         (["swarm", "--peers", "1"], "--peers 1 is too few for a swarm"),
         (["d1", "--peers", "1000000"], "'--peers'"),
         (["d1", "--peers", "many"], "'--peers'"),

@@ -17,18 +17,18 @@ from zmqgossip.sim.scenarios.dissemination import LINKS
 from zmqgossip.sim.scenarios.growth import sizes
 
 SMALL = {
-    "d1": (8, ("degree 8, k=1", "degree 4, k=2")),
-    "d2": (8, ("degree 4, k=1",)),
-    "d3": (40, ("70 % killed", "95 % killed")),
-    "d4": (12, ("degree 4",)),
-    "d5": (20, ("30 % killed",)),
-    "d6": (6, ("one paused",)),
-    "d7": (20, ("churn",)),
-    "d8": (60, ("15 peers", "30 peers")),
+    "D1": (8, ("degree 8, k=1", "degree 4, k=2")),
+    "D2": (8, ("degree 4, k=1",)),
+    "D3": (40, ("70 % killed", "95 % killed")),
+    "D4": (12, ("degree 4",)),
+    "D5": (20, ("30 % killed",)),
+    "D6": (6, ("one paused",)),
+    "D7": (20, ("churn",)),
+    "D8": (60, ("15 peers", "30 peers")),
 }
 """Peers, and the variants that are run."""
 LOOSE = {
-    "d4": ("p99 ms",),  # a flood has more ways than two parents, which shows most where all are near
+    "D4": ("p99 ms",),  # a flood has more ways than two parents, which shows most where all are near
 }
 """What does not hold at so small a size, or not yet."""
 
@@ -154,7 +154,7 @@ def test_a_note_says_why_only_where_the_default_size_is_smaller() -> None:
 def test_rows_and_rules_do_not_change_with_the_size(name: str) -> None:
     scenario = SCENARIOS[name]
     small, large = scenario.plan(scenario.peers_min), scenario.plan(scenario.peers)
-    if name == "d8":  # its variants are named by their sizes, and one bound is a ratio of logarithms
+    if name == "D8":  # its variants are named by their sizes, and one bound is a ratio of logarithms
         assert len(small.rows) == len(large.rows)
         assert sizes(50_000) == (1_000, 10_000, 50_000)
         return

@@ -159,9 +159,10 @@ def _chosen(name: str, peers: int | None) -> list[Scenario]:
     from zmqgossip.cli.errors import Misuse
     from zmqgossip.sim.scenarios import SCENARIOS
 
-    if name != ALL and name not in SCENARIOS:
+    by_name = {scenario.name.lower(): scenario for scenario in SCENARIOS.values()}
+    if name != ALL and name not in by_name:
         raise Misuse(f"there is no scenario {name!r}; give {', '.join(SCENARIOS)}, {ALL}, {SWARM}, or {LIST} to see what they are")
-    chosen = list(SCENARIOS.values()) if name == ALL else [SCENARIOS[name]]
+    chosen = list(SCENARIOS.values()) if name == ALL else [by_name[name]]
     for scenario in chosen:
         if peers is not None and peers < scenario.peers_min:
             raise Misuse(f"--peers {peers} is too few for {scenario.name}; give at least {scenario.peers_min}")

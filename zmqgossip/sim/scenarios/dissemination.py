@@ -125,7 +125,7 @@ def _loss(peers: int) -> Plan:
 
 
 SCENARIOS = (
-    Scenario("d1", "one source, nothing goes wrong", 10_000, 10_000, 8, _one_source),
-    Scenario("d2", "everybody publishes", 300, 300, 8, _all_publish),
-    Scenario("d4", "1 % of all frames is lost, ten sources", 1_000, 1_000, 12, _loss),
+    Scenario("D1", "one source, nothing goes wrong", 10_000, 10_000, 8, _one_source),
+    Scenario("D2", "everybody publishes", 300, 300, 8, _all_publish),
+    Scenario("D4", "1 % of all frames is lost, ten sources", 1_000, 1_000, 12, _loss),
 )

@@ -67,6 +67,6 @@ def _crash(peers: int) -> Plan:
 
 
 SCENARIOS = (
-    Scenario("d3", "10 to 95 % killed at once", 10_000, 10_000, 40, _killed, ("% killed", "% of survivors reached")),
-    Scenario("d5", "10 % and 30 % killed while ten sources publish", 1_000, 1_000, 20, _crash),
+    Scenario("D3", "10 to 95 % killed at once", 10_000, 10_000, 40, _killed, ("% killed", "% of survivors reached")),
+    Scenario("D5", "10 % and 30 % killed while ten sources publish", 1_000, 1_000, 20, _crash),
 )

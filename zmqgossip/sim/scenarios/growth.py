@@ -117,6 +117,6 @@ SMALLER_D7 = "run with 300 peers for 3 minutes: each coming and going is told to
 SMALLER_D8 = "run up to 10,000 peers: 50,000 take more than half an hour"
 
 SCENARIOS = (
-    Scenario("d7", "1 % of all peers leave and join each second", 300, 1_000, 20, _churn, ("seconds", "entries"), SMALLER_D7),
-    Scenario("d8", "how cost grows with size", 10_000, 50_000, 60, _scale, note=SMALLER_D8),
+    Scenario("D7", "1 % of all peers leave and join each second", 300, 1_000, 20, _churn, ("seconds", "entries"), SMALLER_D7),
+    Scenario("D8", "how cost grows with size", 10_000, 50_000, 60, _scale, note=SMALLER_D8),
 )

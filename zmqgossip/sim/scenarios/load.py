@@ -55,4 +55,4 @@ def _overload(peers: int) -> Plan:
     return Plan(tuple(variants), tuple(rows), ("before", "waiting", "going on"))
 
 
-SCENARIOS = (Scenario("d6", "a source that is faster than the slowest peer", 100, 100, 6, _overload),)
+SCENARIOS = (Scenario("D6", "a source that is faster than the slowest peer", 100, 100, 6, _overload),)
