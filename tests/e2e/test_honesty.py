@@ -37,7 +37,8 @@ DELAY_S = (0.010, 0.040)
 PACE_S = 0.012
 SOON_S = 20.0
 HOPS_WITHIN = 0.3
-"""A machine that is busy with other tests holds up frames for longer than a link does, so a short run differs by up to 15 %; six long ones by 5."""
+"""A machine that is busy with other tests holds up frames for longer than a link does: a short run differs by up to 15 %, six long ones
+by 5."""
 
 
 @dataclass(frozen=True)
