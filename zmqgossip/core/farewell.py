@@ -25,7 +25,7 @@ class Farewell:
         self.finished = False
 
     def begin(self, keys: Iterable[int], now: float) -> None:
-        """`keys` are the DEALERs on which a LEAVE was sent, or will be once they connect."""
+        """`keys` are the DEALERs on which a LEAVE was sent, or will be once they connect or the handshake is far enough."""
         self._heard = dict.fromkeys(keys, False)
         self._node.timers.set((LEAVE_DUE, 0), now + self._node.config.leave_timeout_s)
 
@@ -40,8 +40,9 @@ class Farewell:
         return self._heard.get(key, False)
 
     def unreachable(self, key: int) -> None:
-        """Somebody cannot be told any more."""
-        if self._heard.pop(key, None) is not None:
+        """Somebody cannot be told any more; who has heard it has."""
+        if self._heard.get(key) is False:
+            del self._heard[key]
             self._finish_if_all()
 
     def _finish_if_all(self) -> None:

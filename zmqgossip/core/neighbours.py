@@ -65,6 +65,7 @@ class Neighbours:
         self._overlay.on_connected(self._membership.me, link, now)
         if link.state is LinkState.UP:  # the word may have been lost with the connection before, or come up sooner than this one
             self._membership.baseline.say_synced(link)
+        self._say_leave(link)
 
     def on_disconnected(self, link: Link, now: float) -> None:
         dropped = link.connected and link.state is LinkState.UP and not link.leaving
@@ -78,6 +79,23 @@ class Neighbours:
     def on_not_opened(self, link: Link, now: float) -> None:
         link.connected = False
         self._overlay.on_not_opened(link, now)
+
+    # -- going ------------------------------------------------------------------------------------------------------------
+
+    def leave(self) -> list[int]:
+        """Says LEAVE to whoever may hold a link with this peer; the keys under which that is heard.
+
+        The other end may have its link up before this one, so those that are only coming up are told too: at once, or as soon as their
+        DEALER connects or their nonce is known. Whoever was not told would meet closed ports, and call this peer dead.
+        """
+        links = [link for link in self._view.links() if link.theirs or link.said_hello]
+        for link in links:
+            self._say_leave(link)
+        return [link.key for link in links]
+
+    def _say_leave(self, link: Link) -> None:
+        if self._overlay.stopped and link.theirs and link.connected:
+            self._node.ask(link.key, Leave(self._membership.me, link.theirs, self._gossip.number))
 
     # -- requests at our ROUTER -------------------------------------------------------------------------------------------
 
@@ -102,6 +120,7 @@ class Neighbours:
             self._liveness.heard(link, now)
             self._membership.said_hello(body.record, now)
             self._membership.fill(now)
+            self._say_leave(link)
 
     def on_probe(self, body: Probe, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.link)
@@ -125,6 +144,7 @@ class Neighbours:
             for candidate in body.candidates[: overlay.CANDIDATES_MAX]:
                 self._membership.learn_candidate(candidate, now)
             self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
+            self._farewell.unreachable(link.key)
 
     def on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.ticket)
@@ -192,6 +212,7 @@ class Neighbours:
             case Welcome():
                 if self._overlay.on_welcome(self._membership.me, link, body, now):
                     self._membership.speaks(body.record, now)
+                    self._say_leave(link)
             case Refused():
                 self._on_refused(link, body, now)
             case UnknownLink() if body.link == link.theirs:
@@ -221,6 +242,7 @@ class Neighbours:
     def _on_unknown_link(self, link: Link, body: UnknownLink, now: float) -> None:
         if body.id == link.peer.id:
             self._membership.lose(link, "unknown to the neighbour", now)
+            self._farewell.unreachable(link.key)
         else:
             self._membership.judge(link, Evidence.REPLACED, now)
 
@@ -229,6 +251,7 @@ class Neighbours:
             self._membership.judge(link, Evidence.REPLACED, now)
             return
         self._membership.lose(link, f"refused: {body.why.name.lower()}", now)
+        self._farewell.unreachable(link.key)
         if body.why is Why.TOMBSTONE:
             self._membership.refute(body.epoch, body.revision, now)
         self._membership.learn_candidates(body.candidates[: overlay.CANDIDATES_MAX], now)
@@ -279,6 +302,7 @@ class Neighbours:
             case overlay.LINK_DUE:
                 self._membership.not_there(link)
                 self._membership.lose(link, "did not come up in time", now)
+                self._farewell.unreachable(link.key)
             case baseline.SYNC_DUE:
                 self._membership.baseline.due(me, link, now)
                 self._membership.check_ready(now)

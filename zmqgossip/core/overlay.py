@@ -142,8 +142,8 @@ class Overlay:
             self.hello(me, link, now)
 
     def hello(self, me: PeerRecord, link: Link, now: float) -> None:
-        """Says HELLO, and again after a while: the ROUTER at the other end may have dropped it."""
-        if link.state is LinkState.DIALLING and link.connected:
+        """Says HELLO, and again after a while: the ROUTER at the other end may have dropped it. Who leaves begins nothing new."""
+        if link.state is LinkState.DIALLING and link.connected and (link.said_hello or not self.stopped):
             link.said_hello = True
             urgent = self._view.up_count <= ISOLATED_LINKS
             self._node.ask(link.key, Hello(me, link.peer.id, link.mine, [MODE_PLAIN], self._receipt(me, link.peer, now), urgent))
@@ -254,6 +254,8 @@ class Overlay:
         """Subscribes to what the neighbour publishes; the link topic last, so that it vouches for the others."""
         link.state = LinkState.LINKING
         self._node.timers.cancel((HELLO_DUE, link.key))
+        if self.stopped:  # the other end shall not see a link come up that is about to end
+            return
         topics = (TOPIC_DIGEST, *self._trees.topics(link, now), link_topic(me.id, link.theirs))
         self._node.outbox.subscribe(link.key, link.peer.publish_endpoint, topics)
 

@@ -201,10 +201,7 @@ class PeerEngine:
         self.direct.leave(now)
         self.gossip.leave(self.me, now)
         self.membership.say_left(now)
-        keys = [link.key for link in self.view.links() if link.theirs and link.connected]
-        for link in self.view.links():
-            if link.key in keys:
-                self.node.ask(link.key, Leave(self.me, link.theirs, self.gossip.number))
+        keys = self.neighbours.leave()
         self._leaving_keys = tuple(keys)
         self.farewell.begin(keys + self.presence.leave(self.me, self.gossip.number, now), now)
 
