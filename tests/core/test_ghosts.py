@@ -72,6 +72,16 @@ def test_who_is_vouched_for_by_nobody_and_does_not_answer_three_visits_is_dead_a
     assert GHOST.endpoint not in [endpoint for _, endpoint in bench.of(outbox.OPEN)]
 
 
+def test_who_is_learnt_by_a_walk_is_visited_when_a_lease_has_brought_no_word_of_it_and_not_before() -> None:
+    bench, _ = begun(2)
+    bench.wait(3 * LEASE_S)
+    since, newcomer = bench.now, peer(60)
+    bench.call(lambda now: bench.engine.membership.on_table(members([newcomer]), now))
+    assert bench.state_of(newcomer) is ALIVE
+    wait_for_visit(bench, newcomer)
+    assert bench.now - since > LEASE_S
+
+
 def test_refused_connects_count_as_no_answer() -> None:
     bench = haunted()
     for _ in range(3):

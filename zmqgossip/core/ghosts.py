@@ -4,10 +4,10 @@ Neighbours notice who dies, and seeds do when its lease is over. One in a while 
 had been given up, and the seeds that listed it were started anew. Whoever had only heard of it would hold it alive for ever, and by
 walks of the table every newcomer with him.
 
-So a peer that knows everybody remembers whom its seeds list and who speaks for himself. Of those that a whole lease has brought no word
-of, and that it has no link with, it visits one at a time, at most one in a presence interval, and asks CHECK as a seed does. Who answers
-lives. Who does not, three times running, is looked for in the lists of the seeds each time; when none of them names it either, it is
-dead: by this peer's own word, which is a hint, and which its owner refutes if he lives.
+So a peer that knows everybody remembers whom its seeds list, who speaks for himself, and who is new to it. Of those that a whole lease
+has brought no word of, and that it has no link with, it visits one at a time, at most one in a presence interval, and asks CHECK as a
+seed does. Who answers lives. Who does not, three times running, is looked for in the lists of the seeds each time; when none of them
+names it either, it is dead: by this peer's own word, which is a hint, and which its owner refutes if he lives.
 
 A seed's answer names so many that in a small cluster nobody is visited who lives. Who has no seed that answers visits nobody: it may
 be the one that is cut off.
@@ -47,7 +47,7 @@ class Ghosts:
     # -- who is none ------------------------------------------------------------------------------------------------------
 
     def vouch(self, peer: PeerId, now: float) -> None:
-        """A seed lists it, or it has spoken."""
+        """A seed lists it, it has spoken, or it was not known before."""
         self._turn(now)
         if not self._members.partial and self._members.is_living(peer):
             self._vouched[0][peer] = None

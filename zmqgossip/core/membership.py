@@ -152,6 +152,7 @@ class Membership:
     def learn(self, record: PeerRecord, state: PeerState, now: float) -> None:
         change = self._members.learn(record, state, self._node.wall(now))
         if change is Change.JOINED:
+            self.ghosts.vouch(record.id, now)  # also by hearsay, once: it gets a lease to be heard of otherwise
             self._count(now)
 
     def _count(self, now: float) -> None:
