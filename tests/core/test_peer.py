@@ -575,6 +575,66 @@ def test_a_leave_that_some_do_not_hear_is_done_at_the_deadline() -> None:
     assert bench.engine.finished and bench.events(Left) == [Left(1, 3)]
 
 
+def test_a_neighbour_is_told_as_soon_as_its_dealer_connects_and_is_waited_for() -> None:
+    bench = linked()
+    far = Far(bench, peer(4))
+    far.hello()  # its link may be up before this one's DEALER is connected
+    bench.call(bench.engine.leave)
+    told = [key for key, _ in bench.sent(Leave)]
+    assert far.key not in told
+    for key in told:
+        bench.reply(key, LeaveHeard())
+    assert not bench.engine.finished
+    far.connects()
+    assert [body.ticket for key, body in bench.sent(Leave) if key == far.key] == [far.nonce]
+    bench.reply(far.key, LeaveHeard())
+    assert bench.engine.finished
+
+
+def test_who_welcomes_one_that_is_leaving_is_told_and_sees_no_link_come_up() -> None:
+    bench = PeerBench()
+    bench.join(peer(2))
+    far = Far(bench, peer(2))
+    far.connects()
+    assert bench.sent(Hello)
+    bench.call(bench.engine.leave)
+    bench.reply(bench.asked_seeds[0], LeaveHeard())
+    assert not bench.engine.finished
+    far.welcome()
+    assert [body.ticket for key, body in bench.sent(Leave) if key == far.key] == [far.nonce]
+    assert bench.of(outbox.SUBSCRIBE) == []
+    bench.reply(far.key, LeaveHeard())
+    assert bench.engine.finished
+
+
+def test_who_leaves_says_hello_to_nobody_any_more_and_waits_for_nobody_whom_it_has_not_greeted() -> None:
+    bench = PeerBench()
+    bench.join(peer(2))
+    far = Far(bench, peer(2))
+    bench.call(bench.engine.leave)
+    far.connects()
+    assert bench.sent(Hello) == []
+    bench.reply(bench.asked_seeds[0], LeaveHeard())
+    assert bench.engine.finished
+
+
+@pytest.mark.parametrize("end", [Bye(NONCE, "test", []), Refused(Why.FULL, 0, 0, [])])
+def test_a_link_that_its_other_end_gives_up_is_not_waited_for(end: Bye | Refused) -> None:
+    bench = linked()
+    far = Far(bench, peer(3))
+    bench.call(bench.engine.leave)
+    key = far.key
+    for other, _ in bench.sent(Leave):
+        if other != key:
+            bench.reply(other, LeaveHeard())
+    assert not bench.engine.finished
+    if isinstance(end, Bye):
+        far.asks(Bye(far.link.mine, "test", []))
+    else:
+        far.reply(end)
+    assert bench.engine.finished
+
+
 def test_the_deadline_is_less_than_a_second() -> None:
     assert DEFAULT.leave_timeout_s < 1.0 and LAN.leave_timeout_s < 1.0
 
