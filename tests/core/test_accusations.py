@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.core.harness import EPOCH, START, Far, PeerBench, SeedBench, config, neighbour, notice_segment, peer
+from zmqgossip.core.accusations import GONE_WAIT_S
 from zmqgossip.core.codes import Evidence
-from zmqgossip.core.config import LAN
+from zmqgossip.core.config import KNOCK_DELAYS_S, LAN
 from zmqgossip.core.events import NeighbourReported, PeerDead, PeerJoined, PeerLeft, PeerSuspected, ProbeMissed, VerdictHeard
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import Reply, Report, Verdict
@@ -197,16 +198,81 @@ def test_an_accused_that_says_goodbye_has_left() -> None:
     assert bench.state_of(peer(2)) is LEFT and deaths(bench) == []
 
 
-def test_refused_connects_are_certain_and_told_at_once() -> None:
+# -- ports that refuse ----------------------------------------------------------------------------------------------------
+
+
+def gone(*, others: bool = True) -> tuple[PeerBench, int]:
+    """Neighbour 2 does not listen any more. The bench and its seed's key."""
+    bench = PeerBench()
+    seed = bench.join()
+    far = neighbour(bench, 2)
+    if others:
+        neighbour(bench, 3)
+    bench.forget()
+    far.crashes()
+    return bench, seed
+
+
+def test_whose_ports_refuse_is_dead_for_everybody_as_soon_as_a_seed_has_looked() -> None:
+    bench, seed = gone()
+    ((to, report),) = bench.sent(Report)
+    assert to == seed and report.evidence is Evidence.REFUSED
+    assert bench.state_of(peer(2)) is SUSPECT and deaths(bench) == []
+    bench.reply(seed, Verdict(peer(2), SUSPECT, looking=True))
+    bench.reply(seed, Verdict(peer(2), DEAD))
+    assert bench.state_of(peer(2)) is DEAD and deaths(bench) == [peer(2)]
+
+
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.parametrize("looking", [True, False])
+def test_whose_ports_refuse_is_dead_soon_if_no_seed_decides(looking: bool, others: bool) -> None:
+    bench, seed = gone(others=others)
+    bench.reply(seed, Verdict(peer(2), SUSPECT, looking=looking))
+    bench.wait(GONE_WAIT_S - 0.01)
+    assert bench.state_of(peer(2)) is SUSPECT
+    bench.wait(0.02)
+    assert bench.state_of(peer(2)) is DEAD and (deaths(bench) == [peer(2)] or not others)
+    assert GONE_WAIT_S + max(KNOCK_DELAYS_S) < 1.0, "a crash is found within a second, whatever the seeds do"
+
+
+def test_without_a_connection_to_a_seed_refused_connects_are_told_at_once() -> None:
     bench = PeerBench()
     seed = bench.join()
     far = neighbour(bench, 2)
     neighbour(bench, 3)
+    bench.disconnect(seed)
     bench.forget()
     far.crashes()
-    ((to, report),) = bench.sent(Report)
-    assert to == seed and report.evidence is Evidence.REFUSED
     assert bench.state_of(peer(2)) is DEAD and deaths(bench) == [peer(2)]
+
+
+def test_who_has_told_a_seed_that_it_goes_and_could_not_tell_its_neighbour_is_not_found_dead() -> None:
+    bench, seed = gone()
+    bench.reply(seed, Verdict(peer(2), LEFT))
+    bench.wait(WAITS)
+    assert bench.state_of(peer(2)) is LEFT and bench.events(PeerLeft) == [PeerLeft(peer(2))]
+    assert bench.events(PeerDead) == [] and deaths(bench) == []
+
+
+def test_whose_word_that_it_goes_comes_after_its_ports_have_closed_is_not_found_dead() -> None:
+    bench, _ = gone()
+    neighbour(bench, 4).gossip(notice_segment(peer(2), 1, Notice(peer(2), LEFT)))
+    bench.wait(WAITS)
+    assert bench.state_of(peer(2)) is LEFT and bench.events(PeerDead) == [] and deaths(bench) == []
+
+
+def test_who_is_known_to_have_left_is_called_dead_to_nobody_when_a_link_with_it_fails() -> None:
+    bench = PeerBench()
+    bench.join()
+    far = neighbour(bench, 2)
+    neighbour(bench, 3)
+    bench.forget()
+    bench.call(lambda now: bench.engine.membership.learn(peer(2), LEFT, now))
+    far.crashes()
+    assert bench.sent(Report) == [] and bench.events(PeerDead) == [] and deaths(bench) == []
+
+
+# -- who is reported ------------------------------------------------------------------------------------------------------
 
 
 def test_a_neighbour_that_had_raised_its_revision_is_reported_with_the_new_one() -> None:

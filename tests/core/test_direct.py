@@ -19,7 +19,7 @@ from zmqgossip.core.direct import SEND_AGAIN_MAX, SEND_AGAIN_S
 from zmqgossip.core.errors import InvalidTimeout, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, ZmqGossipError
 from zmqgossip.core.events import NeighbourDown
 from zmqgossip.core.gossip_messages import Notice
-from zmqgossip.core.messages import Answer, Bye, Direct, Hello, Leave, LeaveHeard, UnknownLink, WrongCluster, WrongVersion
+from zmqgossip.core.messages import Answer, Bye, Direct, Hello, Leave, LeaveHeard, UnknownLink, Verdict, WrongCluster, WrongVersion
 from zmqgossip.core.outbox import Answered, Outcome, Question
 from zmqgossip.core.types import PeerRecord, PeerState, Whom
 
@@ -386,7 +386,7 @@ def test_a_neighbour_that_misses_its_probes_is_not_waited_for() -> None:
     assert told == [at for at, effect in bench.effects if effect[0] == outbox.EVENT and isinstance(effect[1], NeighbourDown)]
 
 
-def test_a_neighbour_whose_ports_refuse_is_not_waited_for() -> None:
+def test_a_neighbour_whose_ports_refuse_is_waited_for_until_a_seed_has_looked() -> None:
     bench = asker()
     key = bench.link(LINKED).key
     bench.disconnect(key)
@@ -394,6 +394,8 @@ def test_a_neighbour_whose_ports_refuse_is_not_waited_for() -> None:
     bench.wait(0.2)
     for _ in range(3):
         bench.knocked(key, REFUSED, REFUSED)
+    assert ends(bench) == []
+    bench.reply(bench.asked_seeds[0], Verdict(LINKED, PeerState.DEAD))
     assert last(bench) == (1, GONE, b"", "it was found dead") and nothing_left(bench)
 
 

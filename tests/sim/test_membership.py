@@ -16,6 +16,7 @@ from zmqgossip.core.types import PeerState
 from zmqgossip.core.view import Link
 from zmqgossip.sim import Weather, World, checkers
 from zmqgossip.sim.accounts import engine_of
+from zmqgossip.sim.paths import ANY
 
 DEAD, LEFT = PeerState.DEAD, PeerState.LEFT
 PARTIAL = replace(LAN, members_full_max=10, candidates_max=8)
@@ -75,6 +76,49 @@ def test_a_network_that_has_become_small_again_knows_everybody() -> None:
     world.flush("p1", 1, 5.0)
     world.run(5.0)
     assert world.nodes["p1"].flushes[1].complete
+
+
+# -- who leaves as it comes -----------------------------------------------------------------------------------------------
+
+
+def found_dead(world: World, gone: set[bytes]) -> list[str]:
+    """Who of those that are there was told that one of `gone` is dead."""
+    return [body.name for body in world.peers for _, event in body.events if isinstance(event, PeerDead) and event.peer.id in gone]
+
+
+@pytest.mark.parametrize("delay_s", [0.0002, 0.005, 0.02])
+@pytest.mark.parametrize("slow", [("p1", ANY), (ANY, "p1"), ("p4", ANY), (ANY, "p4"), (ANY, "s1")])
+def test_four_that_leave_while_their_links_come_up_are_found_dead_by_nobody(slow: tuple[str, str], delay_s: float) -> None:
+    for step in range(12):  # from before the first HELLO until all links are up
+        world = World(seed=step, seeds=1, one_host=True, weather=Weather(delay_s=delay_s, jitter_s=delay_s))
+        world.add_peers(3)
+        world.run_until(world.all_ready, 20)
+        world.run(2.0)
+        world.set_weather(Weather(delay_s=0.06, jitter_s=0.02), *slow)
+        world.add_peers(4)
+        gone = {engine_of(world.nodes[name]).me.id for name in ("p4", "p5", "p6", "p7")}
+        world.run(0.02 + 0.04 * step)
+        for name in ("p4", "p5", "p6", "p7"):
+            world.leave(name)
+        world.run(4.0)
+        assert [body.name for body in world.peers] == ["p1", "p2", "p3"]
+        assert found_dead(world, gone) == [], f"they left after {0.02 + 0.04 * step:.2f} s"
+
+
+def test_who_could_tell_its_seeds_alone_that_it_goes_has_left() -> None:
+    world = ready_world(1)
+    leaver, others = world.nodes["p3"], [body for body in world.peers if body.name != "p3"]
+    me = engine_of(leaver).me
+    for link in engine_of(leaver).view.links():
+        link.connected = False  # as if its DEALERs were being made anew, for longer than it lives
+    world.set_weather(Weather(gossip_drop=1.0), "p3", ANY)
+    world.leave("p3")
+    world.run(1.0)
+    assert not leaver.live and found_dead(world, {me.id}) == []
+    assert {held.state for body in others if (held := engine_of(body).members.get(me.id)) is not None} <= {LEFT, PeerState.ALIVE}
+    world.run(WITHIN_S)
+    assert found_dead(world, {me.id}) == []
+    assert [held.state for body in others if (held := engine_of(body).members.get(me.id)) is not None] == [LEFT] * len(others)
 
 
 # -- full tables ----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """Neighbours that this peer called dead, and what became of it.
 
-A report goes to all seeds; they look for themselves. Refused connects, or somebody else at its address, are certain and told to
-everybody at once. Misses make the neighbour SUSPECT until a seed's verdict comes; when none comes in time, no seed is left to ask,
-and the peer's own word stands.
+A report goes to all seeds; they look for themselves. Somebody else at its address is certain and told to everybody at once. Misses make
+the neighbour SUSPECT until a seed's verdict comes; when none comes in time, no seed is left to ask, and the peer's own word stands.
+
+Refused connects are certain too: it is gone. But it may have left, and its word may have come to a seed and not here. So it is SUSPECT
+for a moment, in which a seed that lives answers.
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link
 
 VERDICT_DUE = "verdict due"
+GONE_WAIT_S = 0.5
+"""How long at most a neighbour whose ports refuse is only SUSPECT. A seed that has time answers within milliseconds."""
 
 
 @dataclass(slots=True, eq=False)
 class Accusation:
-    """One open report. `asked_until`: how long a seed's word that it is looking is waited on."""
+    """One open report. `asked_until`: how long a seed's word that it is looking is waited on. `is_gone`: its ports refuse."""
 
     record: PeerRecord
     asked_until: float
+    is_gone: bool = False
     seed_is_looking: bool = False
 
 
@@ -39,19 +44,22 @@ class Accusations:
         self._members = members
         self._open: dict[int, Accusation] = {}
 
-    def accuse(self, me: PeerRecord, link: Link, evidence: Evidence, now: float) -> Report | None:
-        """Holds a failed neighbour suspect, or dead where that is certain; the report for the seeds.
+    def accuse(self, me: PeerRecord, link: Link, evidence: Evidence, now: float, *, can_ask: bool) -> Report | None:
+        """Holds a failed neighbour suspect, or dead where no seed could know better; the report for the seeds.
+
+        `can_ask`: whether there is a connection to any seed.
 
         None without a receipt of the neighbour's: it is somebody who was dialled and not met, and seeds would not look.
         """
-        certain = evidence is not Evidence.MISSES
+        refused = evidence is Evidence.REFUSED
+        certain = evidence is Evidence.REPLACED or (refused and (link.receipt is None or not can_ask))
         held = self._members.get(link.peer.id)
         if held is not None and held.record.epoch == link.peer.epoch and held.record.revision > link.peer.revision:
             link.peer = held.record  # news that came past the link: a report of an older record would be moot
         self._members.learn(link.peer, PeerState.DEAD if certain else PeerState.SUSPECT, self._node.wall(now))
         if not certain:
             key = self._node.new_key()
-            self._open[key] = Accusation(link.peer, now + self._node.config.lease_s)
+            self._open[key] = Accusation(link.peer, now if refused else now + self._node.config.lease_s, is_gone=refused)
             self.postpone(key, now)
         if link.receipt is None:
             self._node.counters.add("dropped.report_without_receipt")
@@ -85,7 +93,12 @@ class Accusations:
     def postpone(self, key: int, now: float) -> None:
         """The verdict is waited for once more."""
         if key in self._open:
-            self._node.timers.set((VERDICT_DUE, key), now + 2 * self._node.config.verify_window_s)
+            wait_s = GONE_WAIT_S if self._open[key].is_gone else 2 * self._node.config.verify_window_s
+            self._node.timers.set((VERDICT_DUE, key), now + wait_s)
+
+    def is_gone(self, key: int) -> bool:
+        """Whether the accused does not live, whoever is cut off."""
+        return key in self._open and self._open[key].is_gone
 
     def heard_of(self, peer: PeerId) -> None:
         """The accused has spoken, or is known to be gone: nothing is left to decide."""

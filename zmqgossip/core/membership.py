@@ -400,17 +400,22 @@ class Membership:
         """A neighbour has failed, if there is evidence: report it and replace it."""
         if evidence is None:
             return
-        if link.leaving:
+        if link.leaving or self._has_left(link.peer):
             self.lose(link, "left", now)
             return
-        report = self._accusations.accuse(self.me, link, evidence, now)
+        report = self._accusations.accuse(self.me, link, evidence, now, can_ask=self._presence.is_connected)
         if report is not None:
             self._presence.tell_all(report, now)
         if evidence is Evidence.MISSES:
             self.renewal.doubt(now)
-        else:
+        elif not self._members.is_living(link.peer.id):
             self._tell(link.peer, PeerState.DEAD, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)
+
+    def _has_left(self, record: PeerRecord) -> bool:
+        """Whether that life has said that it goes, though its link did not hear it."""
+        held = self._members.get(record.id)
+        return held is not None and held.state is PeerState.LEFT and held.record.epoch == record.epoch
 
     def on_verdict(self, seed: Endpoint, body: Verdict, now: float) -> None:
         """A seed has decided on a report."""
@@ -434,7 +439,7 @@ class Membership:
 
     def verdict_due(self, key: int, now: float) -> None:
         """No seed has decided in time: this peer's own word stands."""
-        if self._view.up_count == 0:  # who hears nobody is the one cut off
+        if self._view.up_count == 0 and not self._accusations.is_gone(key):  # who hears nobody is the one cut off
             self._accusations.postpone(key, now)
             return
         dead = self._accusations.due(key, now)

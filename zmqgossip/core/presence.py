@@ -134,6 +134,11 @@ class Presence:
         return sum(contact.standing is Standing.LISTED for contact in self._contacts)
 
     @property
+    def is_connected(self) -> bool:
+        """Whether a seed could answer now."""
+        return any(contact.connected for contact in self._contacts)
+
+    @property
     def is_settled(self) -> bool:
         """Whether every chosen seed has listed this peer, or has failed to."""
         return all(contact.standing is Standing.LISTED or contact.failures for contact in self._contacts if contact.chosen)
