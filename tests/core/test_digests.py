@@ -41,7 +41,7 @@ def test_what_has_come_is_said_after_50_ms_then_less_and_less_often_down_to_once
     far.gossip(segment(ORIGIN, 1))
     says(far, entry(ORIGIN, 0))
     bench.wait(6.0)
-    assert said(bench, at)[:7] == [0.05, 0.15, 0.25, 0.45, 0.85, 1.65, 2.65]
+    assert said(bench, at)[:7] == [0.05, 0.3, 0.8, 1.8, 2.8, 3.8, 4.8]
 
 
 def test_what_flows_is_said_250_ms_after_the_first_that_was_not_said_and_50_ms_after_the_last() -> None:
@@ -51,12 +51,12 @@ def test_what_flows_is_said_250_ms_after_the_first_that_was_not_said_and_50_ms_a
         far.gossip(segment(ORIGIN, number))
         bench.wait(0.01)
     apart = [later - sooner for sooner, later in pairwise([0.0, *said(bench, at)])]
-    assert len(apart) == 3 and all(0.25 <= seconds < 0.37 for seconds in apart), "a digest about something else may come just before"
+    assert len(apart) == 3 and all(0.2 <= seconds < 0.5 for seconds in apart), "a digest about something else may come just before"
     bench.wait(0.15)
     assert entries(bench)[-1].contiguous == 100
 
 
-def test_streams_that_change_at_different_moments_share_digests_ten_a_second() -> None:
+def test_streams_that_change_at_different_moments_share_digests_five_a_second() -> None:
     bench, (far,) = begun(2)
     origins = [peer(number) for number in range(100, 150)]
     at = bench.now
@@ -65,7 +65,7 @@ def test_streams_that_change_at_different_moments_share_digests_ten_a_second() -
             far.gossip(segment(origin, number))
             bench.wait(0.004)
     found = digests(bench, at)
-    assert 10 <= len(found) <= 21 and sum(len(body.entries) for _, body in found) >= 400
+    assert 5 <= len(found) <= 11 and sum(len(body.entries) for _, body in found) >= 350
 
 
 def test_what_comes_while_a_stream_is_said_once_a_second_is_said_as_soon_as_the_first() -> None:

@@ -117,7 +117,7 @@ def test_a_batch_that_does_not_fit_is_split_and_the_count_goes_on() -> None:
 def test_the_count_goes_on_over_membership_segments_which_take_a_number_but_no_count() -> None:
     bench = publisher()
     publish(bench, b"1")
-    bench.call(bench.engine.gossip.announce, bench.engine.me, bench.engine.me, PeerState.ALIVE)
+    bench.call(bench.engine.gossip.announce, bench.engine.me, PeerState.ALIVE, [bench.engine.me])
     publish(bench, b"2")
     headers = [CODEC.decode_segment(frame) for frame in bench.segments]
     assert [(header.number, header.first, header.message_count) for header in headers] == [(1, 1, 1), (2, 2, 0), (3, 2, 1)]

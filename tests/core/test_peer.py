@@ -27,6 +27,7 @@ from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
 from zmqgossip.core.codes import Body, Evidence, Why
 from zmqgossip.core.config import DEFAULT, LAN
+from zmqgossip.core.deaths import GATHER_MAX_S
 from zmqgossip.core.events import Left, NeighbourDown, NeighbourReported, PeerDead, PeerJoined, PeerLeft, Ready, Refuted, VersionRefused
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import (
@@ -509,7 +510,7 @@ def test_a_false_death_is_undone_everywhere() -> None:
         mesh.do(place, "start")
     mesh.run(5.0)
     victim, liar = peers[0].engine.me, peers[1]
-    liar.engine.gossip.announce(liar.engine.me, victim, DEAD, mesh.now)
+    liar.engine.gossip.announce(liar.engine.me, DEAD, [victim], mesh.now)
     mesh.do(liar, "on_timers")
     mesh.run(1.0)
     assert peers[0].engine.me.revision == 1
@@ -532,6 +533,7 @@ def test_somebody_else_at_a_neighbours_address_means_that_the_neighbour_is_dead(
     far.nonce = (3).to_bytes(8, "big")
     far.reply(Refused(Why.NOT_ME, 0, 0, []) if how == "not me" else UnknownLink(far.nonce, peer(77).id))
     assert bench.state_of(peer(3)) is DEAD and [report.evidence for _, report in bench.sent(Report)] == [Evidence.REPLACED]
+    bench.wait(GATHER_MAX_S)
     assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(3), DEAD)]
 
 

@@ -10,7 +10,7 @@ from tests.core.streaming import ORIGIN, begun, numbers, own, position, pulls
 from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT
 from zmqgossip.core import outbox
 from zmqgossip.core.gossip_messages import BUCKETS, WALKED_MEMBERS_MAX, Synced, Walk, Walked
-from zmqgossip.core.membership import CHALLENGE_GAP_S
+from zmqgossip.core.membership import CHALLENGE_GAP_S, HEARD_S
 from zmqgossip.core.messages import Probe, Reply
 from zmqgossip.core.types import Member, PeerRecord, PeerState
 from zmqgossip.core.wire import bucket_of
@@ -202,6 +202,7 @@ def test_a_newer_record_revives_and_an_equal_one_has_the_owner_told() -> None:
     knows(bench, peer(5), ALIVE, DEAD)
     knows(bench, peer(6), ALIVE, DEAD)
     knows(bench, peer(7), ALIVE, LEFT)
+    bench.wait(HEARD_S)
     bench.forget()
     says_of_table(far, *members([peer(5, revision=1), peer(6), peer(7)]))
     assert held(bench, peer(5)) == (peer(5, revision=1), ALIVE)
@@ -210,6 +211,18 @@ def test_a_newer_record_revives_and_an_equal_one_has_the_owner_told() -> None:
     for _ in range(10):
         says_of_table(far, *members([peer(6)]))
     assert len(bench.notices) == 1
+
+
+def test_a_neighbour_that_has_not_heard_of_a_death_yet_has_nobody_asked() -> None:
+    bench, (far,) = begun(2)
+    knows(bench, peer(6), ALIVE, DEAD)
+    bench.forget()
+    bench.wait(HEARD_S - 0.1)
+    says_of_table(far, *members([peer(6)]))
+    assert bench.notices == [] and bench.count("challenges.sent") == 0
+    bench.wait(0.2)
+    says_of_table(far, *members([peer(6)]))
+    assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(6), SUSPECT)]
 
 
 def test_the_end_of_a_life_that_is_known_here_is_believed_and_that_of_a_neighbour_is_not() -> None:
@@ -257,6 +270,7 @@ def test_whom_a_neighbour_said_to_have_left_and_others_hold_alive_is_told_so() -
     knows(bench, peer(9), ALIVE)
     says_of_table(far, Member(peer(9), LEFT, WALL))
     assert held(bench, peer(9)) == (peer(9), LEFT)
+    bench.wait(HEARD_S)
     bench.forget()
     says_of_table(other, Member(peer(9), ALIVE, WALL))
     assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(9), SUSPECT)] and bench.keys_of(peer(9).endpoint), (
@@ -271,6 +285,7 @@ def test_hearsay_about_many_who_were_dead_leads_to_two_dials_at_most_until_they_
     dead = [peer(number) for number in range(100, 150)]
     for record in dead:
         knows(bench, record, ALIVE, DEAD)
+    bench.wait(HEARD_S)
     for _ in range(4):
         says_of_table(far, *(Member(record, ALIVE, WALL) for record in dead[:25]))
     assert bench.count("links.bridges") == 1

@@ -1,8 +1,8 @@
 """Digests: what this peer says of streams that are unsettled, to all neighbours at once, again and again until they are settled.
 
 A digest is a state and not an event: it rides a pipe that may drop, and the next one makes up for it. What has changed is said
-when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 50, 100, 200 ms ... 1 s, all that is due
-together and ten times a second at most; what somebody
+when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 250 ms, 500 ms and each second, all that is
+due together and five times a second at most; what somebody
 waits for (a mark that is done, or has come) is said when timers are next looked at: at the end of the turn, or, of what is published
 after them in a turn, in the next, which follows at once. A stream that is quiet for two seconds and the same at every neighbour that
 spoke of it is settled, and not spoken of any more.
@@ -21,17 +21,19 @@ from zmqgossip.core.view import View
 from zmqgossip.core.wire import TOPIC_DIGEST
 
 DIGEST_DUE = "digest due"
-STEP_MIN_S = 0.05
+REST_S = 0.05
+STEP_MIN_S = 0.25
+"""Before it is said again: sooner, most neighbours have not had their turn to say the same."""
 STEP_MAX_S = 1.0
 FLOWING_S = 0.25
 """After the first change: while a stream flows nobody needs to be told so often, a gap shows by itself."""
-GAP_S = 0.1
+GAP_S = 0.2
 """Between two digests that nobody waits for: of many streams each would be due at another moment, and a digest costs its readers a turn."""
 DIGEST_BYTES_MAX = 60_000
 ENTRY_BYTES, MARK_BYTES = 80, 28
 """At most, on the wire: an entry or a report of a flush, and each mark or slow one that it names."""
 QUIET_S = 2.0
-"""Before a stream is taken for settled: some six digests, of which one gets through."""
+"""Before a stream is taken for settled: some four digests, of which one gets through."""
 
 
 class Digests:
@@ -58,7 +60,7 @@ class Digests:
         stream.step = STEP_MIN_S
         if stream.unsaid_at == UNCHANGED:
             stream.unsaid_at = now
-        stream.due = min(now + STEP_MIN_S, stream.unsaid_at + FLOWING_S)
+        stream.due = min(now + REST_S, stream.unsaid_at + FLOWING_S)
         self._open[stream.key] = stream
         if stream.due < stream.planned:
             self._look_at(stream)
@@ -68,7 +70,7 @@ class Digests:
         if stream.settled:
             self._streams.unsettle(stream)
         if stream.key not in self._open:
-            stream.step, stream.due = STEP_MIN_S, now + STEP_MIN_S
+            stream.step, stream.due = STEP_MIN_S, now + REST_S
             self._open[stream.key] = stream
             self._look_at(stream)
         stream.changed_at = now
@@ -116,7 +118,7 @@ class Digests:
                 self._streams.settle(stream)
                 continue
             if self._is_known(stream):
-                stream.due = max(stream.changed_at + QUIET_S, now + STEP_MIN_S)
+                stream.due = max(stream.changed_at + QUIET_S, now + REST_S)
                 continue
             said[key] = stream
             self._free_at = now + GAP_S

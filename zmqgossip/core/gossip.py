@@ -146,9 +146,10 @@ class Gossip:
         self.patience.due(now)
         self._go_on(me, now)
 
-    def announce(self, me: PeerRecord, record: PeerRecord, state: PeerState, now: float) -> None:
-        """Publishes a membership change: one's own coming and going, or that somebody died."""
-        self._out(self.publisher.notices(me, encode_notices([Notice(record, state, self.number + 1)])), now)
+    def announce(self, me: PeerRecord, state: PeerState, records: Sequence[PeerRecord], now: float) -> None:
+        """Publishes membership changes: one's own coming and going, or that others died."""
+        notices = [Notice(record, state, self.number + 1) for record in records]
+        self._out(self.publisher.notices(me, encode_notices(notices)), now)
 
     def pump(self, me: PeerRecord, now: float) -> bool:
         """Everything goes out that may. Whether anything did."""

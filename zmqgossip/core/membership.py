@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from zmqgossip.core.accusations import Accusations
 from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.codes import Evidence
+from zmqgossip.core.deaths import Deaths
 from zmqgossip.core.events import Isolated, MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
 from zmqgossip.core.ghosts import Ghosts
 from zmqgossip.core.gossip import Gossip
@@ -34,6 +35,8 @@ from zmqgossip.core.wire import REVISION_MAX
 
 CHALLENGE_GAP_S = 0.2
 """Between two floods about peers that a seed and this peer disagree on; the next list brings the others up again."""
+HEARD_S = 2.0
+"""So long an end takes at most to get round. Until then a neighbour's table that lacks it contradicts nothing."""
 REFUTE_GAP_S = 1.0
 """A liar who says again and again that this peer is dead must not make it shout at wire speed."""
 _GONE = (PeerState.DEAD, PeerState.LEFT)
@@ -49,6 +52,7 @@ class Membership:
         renewal: whether it doubts that it hears everybody.
         shuffles: its exchanges of candidates.
         ghosts: its search for those who are gone, and whom nobody has told of.
+        deaths: those that it found out and is about to tell.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Membership:
         self.renewal = Renewal(node, view, overlay)
         self.shuffles = Shuffles(node, view, members)
         self.ghosts = Ghosts(node, view, members, presence)
+        self.deaths = Deaths(node, members)
 
     # -- what others should know of this peer -----------------------------------------------------------------------------
 
@@ -119,20 +124,21 @@ class Membership:
         if self._overlay.stopped:
             return
         self.announced = self._view.up_count > 0  # said to nobody, it must be said again when a link comes up
-        self._tell(self.me, PeerState.ALIVE, now)
+        self._tell(PeerState.ALIVE, [self.me], now)
         self._presence.renew_all(self.me, self._view.up_count, now)
 
     def say_left(self, now: float) -> None:
-        """Tells everybody that this peer goes, if they have heard of it."""
+        """Tells everybody that this peer goes, if they have heard of it. What it was about to tell of others comes first."""
+        self.deaths_due(now)
         if self.announced:
-            self._tell(self.me, PeerState.LEFT, now)
+            self._tell(PeerState.LEFT, [self.me], now)
 
-    def _tell(self, record: PeerRecord, state: PeerState, now: float) -> None:
-        """Tells everybody what is held of a peer, unless they are too many."""
+    def _tell(self, state: PeerState, records: Sequence[PeerRecord], now: float) -> None:
+        """Tells everybody what is held of peers, unless they are too many."""
         if self._members.partial:
-            self._node.counters.add("notices.spared")
+            self._node.counters.add("notices.spared", len(records))
         else:
-            self._gossip.announce(self.me, record, state, now)
+            self._gossip.announce(self.me, state, records, now)
 
     def refute(self, epoch: int, revision: int, now: float) -> None:
         """Somebody holds this peer dead: it answers with a newer record, unless the verdict was about an older one."""
@@ -262,7 +268,8 @@ class Membership:
         elif record.order > held.record.order:
             self.speaks(record, now)
         elif record.order == held.record.order and held.state in _GONE:
-            self._challenge(record, held.record, now)
+            if not 0 <= self._node.wall(now) - held.since < HEARD_S:
+                self._challenge(record, held.record, now)
         elif record.order == held.record.order and record.ready and not held.record.ready:
             self.learn(record, held.state, now)
 
@@ -288,7 +295,7 @@ class Membership:
         self._challenged_at = now
         self._overlay.bridge(self.me, listed, now)
         self._node.counters.add("challenges.sent")
-        self._tell(record, PeerState.SUSPECT, now)
+        self._tell(PeerState.SUSPECT, [record], now)
 
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""
@@ -299,6 +306,7 @@ class Membership:
             if state in (PeerState.DEAD, PeerState.SUSPECT):
                 self.refute(record.epoch, record.revision, now)
         elif state is PeerState.DEAD:
+            self.deaths.told(record)
             link = self._view.by_peer(record.id)
             if link is not None and link.state is LinkState.UP:
                 self._node.counters.add("dropped.hint_about_neighbour")  # our own probes know better
@@ -409,7 +417,7 @@ class Membership:
         if evidence is Evidence.MISSES:
             self.renewal.doubt(now)
         elif not self._members.is_living(link.peer.id):
-            self._tell(link.peer, PeerState.DEAD, now)
+            self.deaths.found(link.peer, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)
 
     def _has_left(self, record: PeerRecord) -> bool:
@@ -421,9 +429,14 @@ class Membership:
         """A seed has decided on a report."""
         dead = self._accusations.on_verdict(body, now)
         if dead is not None:
-            self._tell(dead, PeerState.DEAD, now)
+            self.deaths.found(dead, now)
         if body.state is not PeerState.SUSPECT:
             self._node.outbox.event(VerdictHeard(seed, body.target, body.state))
+
+    def deaths_due(self, now: float) -> None:
+        """Tells everybody of those that were found dead a moment ago."""
+        for dead in self.deaths.due():
+            self._tell(PeerState.DEAD, dead, now)
 
     def look_for_ghosts(self, now: float) -> None:
         """A seed has answered that it lists this peer."""
@@ -435,7 +448,7 @@ class Membership:
         if dead is not None:
             self._accusations.heard_of(dead.id)
             self.learn(dead, PeerState.DEAD, now)
-            self._tell(dead, PeerState.DEAD, now)
+            self.deaths.found(dead, now)
 
     def verdict_due(self, key: int, now: float) -> None:
         """No seed has decided in time: this peer's own word stands."""
@@ -444,4 +457,4 @@ class Membership:
             return
         dead = self._accusations.due(key, now)
         if dead is not None:
-            self._tell(dead, PeerState.DEAD, now)
+            self.deaths.found(dead, now)

@@ -13,6 +13,7 @@ from zmqgossip.core import (
     accusations,
     backlog,
     baseline,
+    deaths,
     digests,
     direct,
     farewell,
@@ -440,6 +441,8 @@ class PeerEngine:
                 self.gossip.end_lives(now)
             case overlay.REDIAL:
                 self.membership.fill(now)
+            case deaths.DEATHS_DUE:
+                self.membership.deaths_due(now)
             case shuffles.SHUFFLE_DUE:
                 self.membership.shuffles.due(self.me, now)
             case baseline.ALONE_DUE:

@@ -50,7 +50,7 @@ class Streams:
         self.forgotten = 0
         self.beyond_bytes = 0
         self.kept_bytes = 0
-        self._folds: dict[int, int] = {}
+        self._folds = [0] * BUCKETS
         self.root = 0
 
     # -- which there are --------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ class Streams:
     @property
     def folds(self) -> list[int]:
         """For each of the 256 buckets, the hashes of its settled streams in one."""
-        return [self._folds.get(bucket, 0) for bucket in range(BUCKETS)]
+        return list(self._folds)
 
     def settle(self, stream: Stream) -> None:
         """It is quiet and the same everywhere: what neighbours said of it is forgotten."""
@@ -296,5 +296,5 @@ class Streams:
             self._fold(stream)
 
     def _fold(self, stream: Stream) -> None:
-        self._folds[stream.bucket] = self._folds.get(stream.bucket, 0) ^ stream.folded
+        self._folds[stream.bucket] ^= stream.folded
         self.root ^= stream.folded
