@@ -78,7 +78,7 @@ def test_who_is_learnt_by_a_walk_is_visited_when_a_lease_has_brought_no_word_of_
     bench, _ = begun(2)
     bench.wait(3 * LEASE_S)
     since, newcomer = bench.now, peer(60)
-    bench.call(lambda now: bench.engine.membership.on_table(members([newcomer]), now))
+    bench.call(lambda now: bench.engine.hearsay.on_table(members([newcomer]), now))
     assert bench.state_of(newcomer) is ALIVE
     wait_for_visit(bench, newcomer)
     assert bench.now - since > LEASE_S

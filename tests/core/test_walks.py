@@ -10,7 +10,7 @@ from tests.core.streaming import ORIGIN, begun, numbers, own, position, pulls
 from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT
 from zmqgossip.core import outbox
 from zmqgossip.core.gossip_messages import BUCKETS, WALKED_MEMBERS_MAX, Synced, Walk, Walked
-from zmqgossip.core.membership import CHALLENGE_GAP_S, HEARD_S
+from zmqgossip.core.hearsay import CHALLENGE_GAP_S, HEARD_S
 from zmqgossip.core.messages import Probe, Reply
 from zmqgossip.core.types import Member, PeerRecord, PeerState
 from zmqgossip.core.wire import bucket_of

@@ -210,7 +210,7 @@ def test_what_no_walk_settles_costs_ever_fewer_walks() -> None:
     for number, body in enumerate(world.peers):
         if number % 2:
             holds(body, ghost)
-        engine_of(body).membership.on_table = lambda members, now: None  # type: ignore[method-assign]
+        engine_of(body).hearsay.on_table = lambda members, now: None  # type: ignore[method-assign]
         engine_of(body).membership.look_for_ghosts = lambda now: None  # type: ignore[method-assign]
     world.run(10)
     early = world.counts("walks.of_table")

@@ -1,7 +1,6 @@
 """What this peer holds of others, what they hold of it, and what follows from a change of either.
 
-Of itself a peer tells the truth; of others it gives hints. So ALIVE and LEFT count only from their owner, a DEAD about one's own
-neighbour is checked by one's own probes, and a peer that hears of its own death answers with a newer record.
+What it believes of what others say is decided in `hearsay`. A peer that hears of its own death answers with a newer record.
 
 Where the cluster is too large for everybody to know everybody (`census`), nothing of this is told to all: neighbours know each other
 by their links, seeds by presence, reports and leaves, and what is heard of anybody else is hearsay about somebody to dial.
@@ -20,7 +19,6 @@ from zmqgossip.core.deaths import Deaths
 from zmqgossip.core.events import Isolated, MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
 from zmqgossip.core.ghosts import Ghosts
 from zmqgossip.core.gossip import Gossip
-from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.members import Change, Members
 from zmqgossip.core.messages import LeaveHeard, Verdict
@@ -29,14 +27,10 @@ from zmqgossip.core.overlay import LEAVING_DUE, Overlay
 from zmqgossip.core.presence import Presence
 from zmqgossip.core.renewal import Renewal
 from zmqgossip.core.shuffles import Shuffles
-from zmqgossip.core.types import REVISIONS_AHEAD_MAX, Endpoint, Member, PeerId, PeerRecord, PeerState, moves
+from zmqgossip.core.types import Endpoint, PeerRecord, PeerState
 from zmqgossip.core.view import Link, LinkState, View
 from zmqgossip.core.wire import REVISION_MAX
 
-CHALLENGE_GAP_S = 0.2
-"""Between two floods about peers that a seed and this peer disagree on; the next list brings the others up again."""
-HEARD_S = 2.0
-"""So long an end takes at most to get round. Until then a neighbour's table that lacks it contradicts nothing."""
 REFUTE_GAP_S = 1.0
 """A liar who says again and again that this peer is dead must not make it shout at wire speed."""
 _GONE = (PeerState.DEAD, PeerState.LEFT)
@@ -70,8 +64,6 @@ class Membership:
         members.become(me)
         self.announced = False
         self._refuted_at: float | None = None
-        self._challenged_at = -CHALLENGE_GAP_S
-        self._returned_count = 0
         self._node = node
         self._view = view
         self._members = members
@@ -124,16 +116,16 @@ class Membership:
         if self._overlay.stopped:
             return
         self.announced = self._view.up_count > 0  # said to nobody, it must be said again when a link comes up
-        self._tell(PeerState.ALIVE, [self.me], now)
+        self.tell(PeerState.ALIVE, [self.me], now)
         self._presence.renew_all(self.me, self._view.up_count, now)
 
     def say_left(self, now: float) -> None:
         """Tells everybody that this peer goes, if they have heard of it. What it was about to tell of others comes first."""
         self.deaths_due(now)
         if self.announced:
-            self._tell(PeerState.LEFT, [self.me], now)
+            self.tell(PeerState.LEFT, [self.me], now)
 
-    def _tell(self, state: PeerState, records: Sequence[PeerRecord], now: float) -> None:
+    def tell(self, state: PeerState, records: Sequence[PeerRecord], now: float) -> None:
         """Tells everybody what is held of peers, unless they are too many."""
         if self._members.partial:
             self._node.counters.add("notices.spared", len(records))
@@ -159,9 +151,9 @@ class Membership:
         change = self._members.learn(record, state, self._node.wall(now))
         if change is Change.JOINED:
             self.ghosts.vouch(record.id, now)  # also by hearsay, once: it gets a lease to be heard of otherwise
-            self._count(now)
+            self.count(now)
 
-    def _count(self, now: float) -> None:
+    def count(self, now: float) -> None:
         """The cluster may have become too large for this peer to know everybody, or small enough."""
         count = self._census.look(now)
         if count is None:
@@ -206,141 +198,6 @@ class Membership:
         self.learn(record, PeerState.ALIVE, now)
         self.ghosts.vouch(record.id, now)
 
-    def on_list(self, members: Sequence[Member], now: float) -> None:
-        """What a seed lists, and whom it took off lately. It has looked for itself, but knows no newer record than the owner's."""
-        for member in members:
-            record, state = member.record, member.state
-            if self._is_useless(record, now):
-                continue
-            held = self._members.get(record.id)
-            if state in _GONE:
-                link = self._view.by_peer(record.id)
-                if self._members.is_living(record.id) and (link is None or link.state is not LinkState.UP):
-                    self.learn(record, state, now)
-            elif held is not None and held.state is PeerState.DEAD and record.order <= held.record.order:
-                self._challenge(record, held.record, now)
-            else:
-                self.learn(record, state, now)
-                self.ghosts.vouch(record.id, now)
-        self._count(now)
-        if self._presence.returned_count != self._returned_count:
-            self._returned_count = self._presence.returned_count
-            self.renewal.doubt(now)  # where a seed was out of reach, others may have been
-        self.renewal.on_sample(self.me, members, now)
-
-    def _is_useless(self, record: PeerRecord, now: float) -> bool:
-        """Whether it would only take a better one's place among the candidates of a part of all: it was dialled and not met."""
-        return self._members.partial and self._overlay.is_waiting(record, now) and self._members.get(record.id) is None
-
-    def on_table(self, members: Sequence[Member], now: float) -> None:
-        """What a neighbour has in its table otherwise than this peer. It is hearsay, and of a death a hint."""
-        if self._members.partial:
-            return
-        for member in members:
-            record, state = member.record, member.state
-            if self._node.is_in_future(record.epoch, now):
-                self._node.counters.add("dropped.epoch")
-            elif record.id == self.me.id:
-                if state is not PeerState.ALIVE:
-                    self.refute(record.epoch, record.revision, now)
-            elif state in _GONE:
-                self._hear_of_end(record, state, now)
-            else:
-                self._hear_of_living(record, now)
-
-    def _hear_of_end(self, record: PeerRecord, state: PeerState, now: float) -> None:
-        """Of those who are unknown here nothing is kept: a newcomer need not know who is gone."""
-        if self._members.get(record.id) is None:
-            return
-        link = self._view.by_peer(record.id)
-        if link is not None and link.state is LinkState.UP:
-            self._node.counters.add("dropped.hint_about_neighbour")
-        elif self._is_plausible(record):
-            self.learn(record, state, now)
-
-    def _hear_of_living(self, record: PeerRecord, now: float) -> None:
-        """Somebody who is unknown here, or whose owner has said something newer. That the neighbour suspects it is its opinion."""
-        held = self._members.get(record.id)
-        if held is None:
-            self.learn(record, PeerState.ALIVE, now)
-        elif self._moves_a_life(held.record, record):
-            self._node.counters.add("dropped.hint_about_unknown_life")
-        elif record.order > held.record.order:
-            self.speaks(record, now)
-        elif record.order == held.record.order and held.state in _GONE:
-            if not 0 <= self._node.wall(now) - held.since < HEARD_S:
-                self._challenge(record, held.record, now)
-        elif record.order == held.record.order and record.ready and not held.record.ready:
-            self.learn(record, held.state, now)
-
-    def _moves_a_life(self, held: PeerRecord, said: PeerRecord) -> bool:
-        """Whether a record would give a life another address or too new a revision, or a linked neighbour another life."""
-        link = self._view.by_peer(said.id)
-        is_linked = link is not None and link.state is LinkState.UP
-        if held.epoch != said.epoch:
-            return is_linked
-        return moves(held, said) or said.revision > held.revision + REVISIONS_AHEAD_MAX
-
-    def _challenge(self, listed: PeerRecord, record: PeerRecord, now: float) -> None:
-        """Somebody holds alive whom this peer holds gone, as of `record`. The owner is told: only its newer record revives an entry.
-
-        Also where a neighbour says so of one who is held to have left: that may be hearsay, and who left answers nothing. A seed that
-        lists one who has left has only missed its word; where the word was false, some neighbour's table says so as well.
-
-        It may live in another half of the network, where no gossip of this one gets; so it is dialled too.
-        """
-        if now - self._challenged_at < CHALLENGE_GAP_S:
-            self._node.counters.add("dropped.challenge")
-            return
-        self._challenged_at = now
-        self._overlay.bridge(self.me, listed, now)
-        self._node.counters.add("challenges.sent")
-        self._tell(PeerState.SUSPECT, [record], now)
-
-    def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
-        """A membership change that came as gossip."""
-        record, state = notice.record, notice.state
-        if self._node.is_in_future(record.epoch, now):
-            self._node.counters.add("dropped.epoch")
-        elif record.id == self.me.id:
-            if state in (PeerState.DEAD, PeerState.SUSPECT):
-                self.refute(record.epoch, record.revision, now)
-        elif state is PeerState.DEAD:
-            self.deaths.told(record)
-            link = self._view.by_peer(record.id)
-            if link is not None and link.state is LinkState.UP:
-                self._node.counters.add("dropped.hint_about_neighbour")  # our own probes know better
-            elif self._is_plausible(record):
-                self.learn(record, state, now)
-        elif origin != record.id:
-            self._node.counters.add("dropped.not_the_owner")
-        elif state is PeerState.LEFT:
-            self.on_leave(self._view.by_peer(record.id), record, notice.last, now)
-        elif self._moves_a_neighbour(record):
-            self._node.counters.add("dropped.neighbour_moved")
-        else:
-            self.speaks(record, now)
-            self.fill(now)
-
-    def _moves_a_neighbour(self, record: PeerRecord) -> bool:
-        """Whether a record gives a linked neighbour another address: within one life it has one, and the link proves which."""
-        link = self._view.by_peer(record.id)
-        return link is not None and link.state is LinkState.UP and moves(link.peer, record)
-
-    def _is_plausible(self, record: PeerRecord) -> bool:
-        """Whether somebody else's word on a death is taken: of a life that is known here, and of a record its owner can still exceed."""
-        held = self._members.get(record.id)
-        if held is None or held.record.epoch != record.epoch or record.revision > held.record.revision + REVISIONS_AHEAD_MAX:
-            self._node.counters.add("dropped.hint_about_unknown_life")
-            return False
-        return True
-
-    def learn_candidate(self, record: PeerRecord, now: float) -> None:
-        """Hearsay of somebody to dial: taken only of those who are not known here."""
-        is_known = self._members.get(record.id) is not None or self._is_useless(record, now)
-        if not is_known and not self._node.is_in_future(record.epoch, now):
-            self.learn(record, PeerState.ALIVE, now)
-
     def on_leave(self, link: Link | None, record: PeerRecord, last: int, now: float) -> None:
         """A peer says that it goes, `last` being its last segment: by gossip, or as a neighbour on its link.
 
@@ -370,12 +227,6 @@ class Membership:
                 self._node.answer(link.owed[0], LeaveHeard(), link.owed[1])
             link.theirs = b""  # no BYE to somebody who goes
             self.lose(link, "left", now)
-
-    def learn_candidates(self, records: Sequence[PeerRecord], now: float) -> None:
-        """The same of several, some of whom may be dialled at once."""
-        for record in records:
-            self.learn_candidate(record, now)
-        self.fill(now)
 
     def said(self, link: Link, links_count: int, now: float) -> None:
         """A neighbour says how many links it has: perhaps it can do without one that is too many here."""
@@ -436,7 +287,7 @@ class Membership:
     def deaths_due(self, now: float) -> None:
         """Tells everybody of those that were found dead a moment ago."""
         for dead in self.deaths.due():
-            self._tell(PeerState.DEAD, dead, now)
+            self.tell(PeerState.DEAD, dead, now)
 
     def look_for_ghosts(self, now: float) -> None:
         """A seed has answered that it lists this peer."""

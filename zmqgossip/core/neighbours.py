@@ -1,6 +1,6 @@
 """What neighbours say to one another, and what follows: the handshake, probes, and every way in which a link ends.
 
-Who speaks on a link is known by the link's nonce; what is believed of it is decided in `membership`, how a link comes up in
+Who speaks on a link is known by the link's nonce; what is believed of it is decided in `membership` and `hearsay`, how a link comes up in
 `overlay`, and when it has failed in `liveness`. This file only brings them together.
 """
 
@@ -15,6 +15,7 @@ from zmqgossip.core.events import ProbeReceived
 from zmqgossip.core.farewell import Farewell
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.gossip_messages import Ask, BaselinePart, Digest, NotYet, Pull, Pulled, Sync, Synced, Walk, Walked
+from zmqgossip.core.hearsay import Hearsay
 from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.membership import Membership
 from zmqgossip.core.messages import (
@@ -45,10 +46,18 @@ from zmqgossip.core.wire import parse_link_topic
 class Neighbours:
     """One peer's talk with those it is linked with, or is about to be."""
 
-    __slots__ = ("_farewell", "_gossip", "_liveness", "_membership", "_node", "_overlay", "_telling", "_view")
+    __slots__ = ("_farewell", "_gossip", "_hearsay", "_liveness", "_membership", "_node", "_overlay", "_telling", "_view")
 
     def __init__(
-        self, node: Node, view: View, gossip: Gossip, probes: Liveness, links: Overlay, membership: Membership, farewell: Farewell
+        self,
+        node: Node,
+        view: View,
+        gossip: Gossip,
+        probes: Liveness,
+        links: Overlay,
+        membership: Membership,
+        hearsay: Hearsay,
+        farewell: Farewell,
     ) -> None:
         self._node = node
         self._gossip = gossip
@@ -57,6 +66,7 @@ class Neighbours:
         self._liveness = probes
         self._overlay = links
         self._membership = membership
+        self._hearsay = hearsay
         self._farewell = farewell
 
     # -- connections ------------------------------------------------------------------------------------------------------
@@ -142,7 +152,7 @@ class Neighbours:
         if link is not None:
             link.theirs = b""  # no BYE in return
             for candidate in body.candidates[: overlay.CANDIDATES_MAX]:
-                self._membership.learn_candidate(candidate, now)
+                self._hearsay.learn_candidate(candidate, now)
             self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
             self._farewell.unreachable(link.key)
 
@@ -162,7 +172,7 @@ class Neighbours:
             return
         self._liveness.heard(link, now)
         me = self._membership.me
-        self._membership.learn_candidates(self._membership.shuffles.on_shuffle(me, link, body, route, exchange, now), now)
+        self._hearsay.learn_candidates(self._membership.shuffles.on_shuffle(me, link, body, route, exchange, now), now)
 
     def on_sync(self, body: Sync, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.link)
@@ -218,7 +228,7 @@ class Neighbours:
             case UnknownLink() if body.link == link.theirs:
                 self._on_unknown_link(link, body, now)
             case Shuffled():
-                self._membership.learn_candidates(self._membership.shuffles.on_shuffled(link, body, exchange), now)
+                self._hearsay.learn_candidates(self._membership.shuffles.on_shuffled(link, body, exchange), now)
             case LeaveHeard():
                 self._farewell.heard(link.key)
             case Digest():
@@ -229,7 +239,7 @@ class Neighbours:
             case Walked():
                 positions = self._gossip.walks.on_walked(link, body)
                 self._gossip.on_positions(link, positions, now)
-                self._membership.on_table(body.members, now)
+                self._hearsay.on_table(body.members, now)
             case BaselinePart():
                 self._membership.baseline.on_part(self._membership.me, link, body, exchange, now)
                 self._membership.check_ready(now)
@@ -254,7 +264,7 @@ class Neighbours:
         self._farewell.unreachable(link.key)
         if body.why is Why.TOMBSTONE:
             self._membership.refute(body.epoch, body.revision, now)
-        self._membership.learn_candidates(body.candidates[: overlay.CANDIDATES_MAX], now)
+        self._hearsay.learn_candidates(body.candidates[: overlay.CANDIDATES_MAX], now)
 
     # -- what comes over the SUB of a link, and to the XPUB ----------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from zmqgossip.core.errors import WireError
 from zmqgossip.core.gate import Gate
 from zmqgossip.core.gossip import Gossip
 from zmqgossip.core.gossip_messages import Ask, Pull, Sync, Synced, Walk
+from zmqgossip.core.hearsay import Hearsay
 from zmqgossip.core.members import Members
 from zmqgossip.core.membership import Membership
 from zmqgossip.core.messages import (
@@ -87,10 +88,13 @@ class PeerEngine:
         self.overlay = overlay.Overlay(self.node, self.view, self.members, self.gossip.trees)
         self.presence = presence.Presence(self.node, seeds, self.members, self.census)
         self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
+        self.hearsay = Hearsay(self.node, self.view, self.members, self.overlay, self.presence, self.membership)
         self.farewell = farewell.Farewell(self.node)
         self._leaving_keys: tuple[int, ...] = ()  # neighbours that were told
         self.direct = direct.Direct(self.node, self.view, self.members)
-        self.neighbours = Neighbours(self.node, self.view, self.gossip, self.liveness, self.overlay, self.membership, self.farewell)
+        self.neighbours = Neighbours(
+            self.node, self.view, self.gossip, self.liveness, self.overlay, self.membership, self.hearsay, self.farewell
+        )
 
     @property
     def me(self) -> PeerRecord:
@@ -292,7 +296,7 @@ class PeerEngine:
     def _on_segment(self, link: Link, frame: bytes, now: float, *, pulled: bool = False) -> None:
         origin, notices = self.gossip.receive(link, frame, now, pulled=pulled)
         for notice in notices:
-            self.membership.on_notice(origin, notice, now)
+            self.hearsay.on_notice(origin, notice, now)
         if notices:
             self.direct.look(now)
         goes = self.view.by_peer(origin)
@@ -390,7 +394,7 @@ class PeerEngine:
             case LeaveHeard():
                 self.farewell.heard(key)
         if self.presence.knows(key):
-            self.membership.on_list(self.presence.on_answer(self.me, key, body, self.view.up_count, now), now)
+            self.hearsay.on_list(self.presence.on_answer(self.me, key, body, self.view.up_count, now), now)
         if isinstance(body, Present):
             self.membership.look_for_ghosts(now)
         if isinstance(body, UnknownPeer):
