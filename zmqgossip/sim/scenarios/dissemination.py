@@ -88,7 +88,7 @@ D2_LATE = {4: "flood 176, Plumtree 404-458", 8: "flood 104"}
 
 def _all_publish(peers: int) -> Plan:
     every_s = 0.5 if peers >= 300 else 0.25
-    steps = (Say("warm-up", EVERYBODY, 18, every_s, quiet_s=1, learns=True), Say("steady", EVERYBODY, 4, every_s, quiet_s=1))
+    steps = (Say("warm-up", EVERYBODY, 16, every_s, quiet_s=1, learns=True), Say("steady", EVERYBODY, 4, every_s, quiet_s=1))
     rows = []
     for degree, parents, variant in _grid(peers, steps):
         name, beside = variant.name, f"degree {degree}, k=1"
