@@ -70,3 +70,10 @@ def test_pictures_are_xml_with_a_shape_a_figure() -> None:
     assert shapes.count("<rect") == 1 + 3  # the page, two rates, and the CPU of the one that has it
     assert bench_output.picture(STALL).count("<polyline") == 1
     assert ElementTree.fromstring(plot.lines("nothing", {}, "x", "y")).tag.endswith("svg")
+
+
+def test_lines_that_are_the_same_are_drawn_once_and_both_named_in_its_colour() -> None:
+    drawn = plot.lines("three", {"a": [(0, 0), (1, 1)], "b": [(0, 0), (1, 1)], "c": [(0, 1), (1, 0)]}, "x", "y")
+    assert drawn.count("<polyline") == 2
+    colours = [line.split('fill="')[1].split('"')[0] for name in "abc" for line in drawn.splitlines() if line.endswith(f">{name}</text>")]
+    assert len(colours) == 3 and colours[0] == colours[1] != colours[2]

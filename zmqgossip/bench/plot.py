@@ -14,7 +14,7 @@ LEFT = 170
 RIGHT = 90
 TOP = 54
 CHART = 260
-COLOURS = ("#1b6ca8", "#c8553d", "#3d8c5a", "#7a4f9a", "#b58900", "#5a6570")
+COLOURS = ("#1b6ca8", "#c8553d", "#3d8c5a", "#7a4f9a", "#b58900", "#5a6570", "#c2185b", "#00838f", "#6d4c41", "#9e9d24")
 OURS = COLOURS[0]
 OTHER = "#9aa5ad"
 
@@ -39,7 +39,7 @@ def bars(title: str, systems: Mapping[str, Mapping[str, Any]], keys: Sequence[st
 
 
 def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> str:
-    """A line a series of points (x, y), both from 0."""
+    """A line a series of points (x, y), both from 0. Series that are the same share a line and its colour."""
     points = [point for mine in series.values() for point in mine]
     x_most = max((x for x, _ in points), default=0.0) or 1.0
     y_most = max((y for _, y in points), default=0.0) or 1.0
@@ -52,15 +52,22 @@ def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], acros
         f'<path d="M{left} {TOP} V{bottom} H{left + width}" fill="none" stroke="#333"/>',
         _words(left - 6, TOP + 5, text(float(y_most)), anchor="end"),
         _words(left - 6, bottom + 4, "0", anchor="end"),
+        _words(left, bottom + 18, "0", anchor="middle"),
         _words(left + width, bottom + 18, text(float(x_most)), anchor="end"),
         _words(left, TOP - 8, up),
         _words(left + width / 2, bottom + 18, across, anchor="middle"),
     ]
-    for number, (name, mine) in enumerate(series.items()):
+    named: dict[str, list[str]] = {}
+    for name, mine in series.items():
+        named.setdefault(" ".join(place(*one) for one in mine), []).append(name)
+    below = bottom + 40
+    for number, (line, names) in enumerate(named.items()):
         colour = COLOURS[number % len(COLOURS)]
-        shapes.append(f'<polyline points="{" ".join(place(*one) for one in mine)}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        shapes.append(_words(left, bottom + 40 + 18 * number, name, colour=colour))
-    return _page(title, bottom + 40 + 18 * len(series), shapes)
+        shapes.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        for name in names:
+            shapes.append(_words(left, below, name, colour=colour))
+            below += 18
+    return _page(title, below, shapes)
 
 
 def _words(x: float, y: float, words: str, *, anchor: str = "start", weight: str = "normal", colour: str = "#222") -> str:
