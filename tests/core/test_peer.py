@@ -30,6 +30,7 @@ from zmqgossip.core.config import DEFAULT, LAN
 from zmqgossip.core.deaths import GATHER_MAX_S
 from zmqgossip.core.events import Left, NeighbourDown, NeighbourReported, PeerDead, PeerJoined, PeerLeft, Ready, Refuted, VersionRefused
 from zmqgossip.core.gossip_messages import Notice
+from zmqgossip.core.hearsay import HEARD_S
 from zmqgossip.core.messages import (
     Bye,
     Check,
@@ -340,7 +341,11 @@ def test_a_linked_neighbour_that_a_seed_took_off_is_still_believed_in() -> None:
 def test_whom_a_seed_lists_and_this_peer_holds_dead_is_told_what_it_must_exceed(revision: int) -> None:
     bench = linked()
     heard(bench, 9, Notice(peer(4, revision=5), DEAD))
+    bench.wait(HEARD_S - 0.1)
     bench.forget()
+    listed_at_the_seed(bench, peer(4, revision=revision), ALIVE)
+    assert bench.notices == [], "its death gets round still"
+    bench.wait(0.1)
     for _ in range(50):
         listed_at_the_seed(bench, peer(4, revision=revision), ALIVE)
     assert (bench.count("challenges.sent"), bench.count("dropped.challenge")) == (1, 49)

@@ -1,6 +1,6 @@
 """Neighbours that this peer called dead, and what became of it.
 
-A report goes to all seeds; they look for themselves. Somebody else at its address is certain and told to everybody at once. Misses make
+A report goes to all seeds; they look for themselves. Somebody else at its address is certain. Misses make
 the neighbour SUSPECT until a seed's verdict comes; when none comes in time, no seed is left to ask, and the peer's own word stands.
 
 Refused connects are certain too: it is gone. But it may have left, and its word may have come to a seed and not here. So it is SUSPECT
@@ -20,7 +20,7 @@ from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link
 
 VERDICT_DUE = "verdict due"
-GONE_WAIT_S = 0.5
+GONE_WAIT_S = 0.3
 """How long at most a neighbour whose ports refuse is only SUSPECT. A seed that has time answers within milliseconds."""
 
 
@@ -71,11 +71,19 @@ class Accusations:
         """What a seed says of a report. The record that everybody should hear is dead, if it is."""
         key = next((key for key, open_ in self._open.items() if open_.record.id == verdict.target.id), None)
         if key is None:
+            if verdict.state is PeerState.LEFT:
+                self._had_left(verdict.target, now)
             return None
         if verdict.state is PeerState.SUSPECT:
             self._open[key].seed_is_looking |= verdict.looking
             return None
         return self._close(key, verdict.state, now)
+
+    def _had_left(self, said: PeerRecord, now: float) -> None:
+        """The word comes late: this peer has decided on a death by itself."""
+        held = self._members.get(said.id)
+        if held is not None and held.state is PeerState.DEAD and held.record.epoch == said.epoch:
+            self._members.learn(held.record, PeerState.LEFT, self._node.wall(now))
 
     def due(self, key: int, now: float) -> PeerRecord | None:
         """No verdict has come in time: the peer that is dead by this node's own word.
@@ -95,6 +103,16 @@ class Accusations:
         if key in self._open:
             wait_s = GONE_WAIT_S if self._open[key].is_gone else 2 * self._node.config.verify_window_s
             self._node.timers.set((VERDICT_DUE, key), now + wait_s)
+
+    def postpone_all(self, now: float) -> None:
+        """This node was away: verdicts may have come meanwhile, and wait to be read."""
+        for key in self._open:
+            self.postpone(key, now)
+
+    def drop_all(self) -> None:
+        """This peer goes: whatever it finds out now nobody would hear."""
+        for accusation in list(self._open.values()):
+            self.heard_of(accusation.record.id)
 
     def is_gone(self, key: int) -> bool:
         """Whether the accused does not live, whoever is cut off."""

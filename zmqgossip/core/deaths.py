@@ -11,8 +11,8 @@ from zmqgossip.core.node import Node
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 
 DEATHS_DUE = "deaths due"
-GATHER_MIN_S, GATHER_MAX_S = 0.05, 0.5
-"""Drawn each time: whoever draws less spares the others their word. Gossip takes some 0.1 s to get round; a death must be known in one."""
+GATHER_MIN_S, GATHER_MAX_S = 0.05, 0.35
+"""Drawn each time: whoever draws less spares the others their word. Gossip takes some 0.1 s to get round."""
 NOTICES_MAX = 100
 """In one segment, of some 100 bytes each."""
 

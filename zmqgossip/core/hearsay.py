@@ -20,7 +20,8 @@ from zmqgossip.core.view import LinkState, View
 CHALLENGE_GAP_S = 0.2
 """Between two floods about peers that a seed and this peer disagree on; the next list brings the others up again."""
 HEARD_S = 2.0
-"""So long an end takes at most to get round. Until then a neighbour's table that lacks it contradicts nothing."""
+"""So long an end takes at most to get round. Until then a table or list that lacks it contradicts nothing. (By wall time, which may be set:
+then it is contradicted too soon.)"""
 _GONE = (PeerState.DEAD, PeerState.LEFT)
 
 
@@ -51,7 +52,7 @@ class Hearsay:
                 if self._members.is_living(record.id) and (link is None or link.state is not LinkState.UP):
                     self._membership.learn(record, state, now)
             elif held is not None and held.state is PeerState.DEAD and record.order <= held.record.order:
-                self._challenge(record, held.record, now)
+                self._challenge(record, held, now)
             else:
                 self._membership.learn(record, state, now)
                 self._membership.ghosts.vouch(record.id, now)
@@ -101,8 +102,7 @@ class Hearsay:
         elif record.order > held.record.order:
             self._membership.speaks(record, now)
         elif record.order == held.record.order and held.state in _GONE:
-            if not 0 <= self._node.wall(now) - held.since < HEARD_S:
-                self._challenge(record, held.record, now)
+            self._challenge(record, held, now)
         elif record.order == held.record.order and record.ready and not held.record.ready:
             self._membership.learn(record, held.state, now)
 
@@ -114,21 +114,23 @@ class Hearsay:
             return is_linked
         return moves(held, said) or said.revision > held.revision + REVISIONS_AHEAD_MAX
 
-    def _challenge(self, listed: PeerRecord, record: PeerRecord, now: float) -> None:
-        """Somebody holds alive whom this peer holds gone, as of `record`. The owner is told: only its newer record revives an entry.
+    def _challenge(self, listed: PeerRecord, held: Member, now: float) -> None:
+        """Somebody holds alive whom this peer holds gone. The owner is told: only its newer record revives an entry.
 
         Also where a neighbour says so of one who is held to have left: that may be hearsay, and who left answers nothing. A seed that
         lists one who has left has only missed its word; where the word was false, some neighbour's table says so as well.
 
         It may live in another half of the network, where no gossip of this one gets; so it is dialled too.
         """
+        if 0 <= self._node.wall(now) - held.since < HEARD_S:
+            return
         if now - self._challenged_at < CHALLENGE_GAP_S:
             self._node.counters.add("dropped.challenge")
             return
         self._challenged_at = now
         self._overlay.bridge(self._membership.me, listed, now)
         self._node.counters.add("challenges.sent")
-        self._membership.tell(PeerState.SUSPECT, [record], now)
+        self._membership.tell(PeerState.SUSPECT, [held.record], now)
 
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""
@@ -139,12 +141,12 @@ class Hearsay:
             if state in (PeerState.DEAD, PeerState.SUSPECT):
                 self._membership.refute(record.epoch, record.revision, now)
         elif state is PeerState.DEAD:
-            self._membership.deaths.told(record)
             link = self._view.by_peer(record.id)
             if link is not None and link.state is LinkState.UP:
                 self._node.counters.add("dropped.hint_about_neighbour")  # our own probes know better
             elif self._is_plausible(record):
                 self._membership.learn(record, state, now)
+                self._membership.deaths.told(record)
         elif origin != record.id:
             self._node.counters.add("dropped.not_the_owner")
         elif state is PeerState.LEFT:

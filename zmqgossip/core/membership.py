@@ -122,6 +122,7 @@ class Membership:
     def say_left(self, now: float) -> None:
         """Tells everybody that this peer goes, if they have heard of it. What it was about to tell of others comes first."""
         self.deaths_due(now)
+        self._accusations.drop_all()
         if self.announced:
             self.tell(PeerState.LEFT, [self.me], now)
 
@@ -149,6 +150,8 @@ class Membership:
 
     def learn(self, record: PeerRecord, state: PeerState, now: float) -> None:
         change = self._members.learn(record, state, self._node.wall(now))
+        if state in _GONE and not self._members.is_living(record.id):
+            self._accusations.heard_of(record.id)
         if change is Change.JOINED:
             self.ghosts.vouch(record.id, now)  # also by hearsay, once: it gets a lease to be heard of otherwise
             self.count(now)
@@ -296,10 +299,14 @@ class Membership:
 
     def visited(self, dead: PeerRecord | None, now: float) -> None:
         """The end of a visit, and who is dead by that."""
-        if dead is not None:
-            self._accusations.heard_of(dead.id)
+        if dead is not None and not self._overlay.stopped:
             self.learn(dead, PeerState.DEAD, now)
             self.deaths.found(dead, now)
+
+    def postpone(self, now: float) -> None:
+        """This node was away: nobody is judged for what it did not hear meanwhile."""
+        self._accusations.postpone_all(now)
+        self.ghosts.postpone(now)
 
     def verdict_due(self, key: int, now: float) -> None:
         """No seed has decided in time: this peer's own word stands."""

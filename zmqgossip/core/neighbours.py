@@ -154,7 +154,6 @@ class Neighbours:
             for candidate in body.candidates[: overlay.CANDIDATES_MAX]:
                 self._hearsay.learn_candidate(candidate, now)
             self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
-            self._farewell.unreachable(link.key)
 
     def on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.ticket)
@@ -252,7 +251,6 @@ class Neighbours:
     def _on_unknown_link(self, link: Link, body: UnknownLink, now: float) -> None:
         if body.id == link.peer.id:
             self._membership.lose(link, "unknown to the neighbour", now)
-            self._farewell.unreachable(link.key)
         else:
             self._membership.judge(link, Evidence.REPLACED, now)
 
@@ -261,7 +259,6 @@ class Neighbours:
             self._membership.judge(link, Evidence.REPLACED, now)
             return
         self._membership.lose(link, f"refused: {body.why.name.lower()}", now)
-        self._farewell.unreachable(link.key)
         if body.why is Why.TOMBSTONE:
             self._membership.refute(body.epoch, body.revision, now)
         self._hearsay.learn_candidates(body.candidates[: overlay.CANDIDATES_MAX], now)
@@ -312,7 +309,6 @@ class Neighbours:
             case overlay.LINK_DUE:
                 self._membership.not_there(link)
                 self._membership.lose(link, "did not come up in time", now)
-                self._farewell.unreachable(link.key)
             case baseline.SYNC_DUE:
                 self._membership.baseline.due(me, link, now)
                 self._membership.check_ready(now)

@@ -18,7 +18,7 @@ class Node:
     """The common ground of an engine's parts. It decides nothing.
 
     `wall_offset` is Unix time minus the monotonic time, both in seconds. The body may set it anew at any time; it is used
-    for timestamps inside messages only, never for deadlines.
+    for timestamps inside messages and tables, never for a timer.
     """
 
     __slots__ = ("codec", "config", "counters", "exchange", "last_key", "outbox", "rng", "timers", "wall_offset")

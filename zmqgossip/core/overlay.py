@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from zmqgossip.core.backoff import Backoff
 from zmqgossip.core.codes import Why
 from zmqgossip.core.events import NeighbourDown, NeighbourUp
+from zmqgossip.core.farewell import Farewell
 from zmqgossip.core.members import Members
 from zmqgossip.core.messages import Bye, Hello, LinkUp, Receipt, Refused, Welcome
 from zmqgossip.core.node import Node
@@ -51,13 +52,14 @@ BRIDGES_MAX = 2
 class Overlay:
     """The links of one peer."""
 
-    __slots__ = ("_backoff", "_members", "_node", "_trees", "_view", "stopped")
+    __slots__ = ("_backoff", "_farewell", "_members", "_node", "_trees", "_view", "stopped")
 
-    def __init__(self, node: Node, view: View, members: Members, trees: Trees) -> None:
+    def __init__(self, node: Node, view: View, members: Members, trees: Trees, farewell: Farewell) -> None:
         self._node = node
         self._view = view
         self._members = members
         self._trees = trees
+        self._farewell = farewell
         self._backoff = Backoff(node)
         self.stopped = False
 
@@ -314,6 +316,7 @@ class Overlay:
         if link.theirs and link.connected:
             self._node.ask(link.key, Bye(link.theirs, why, list(candidates)))
         self._node.outbox.close(link.key)
+        self._farewell.unreachable(link.key)
         if failed:
             held_long = link.state is LinkState.UP and now - link.up_at > self._node.config.redial_max_s  # or it would be called a flap
             self._backoff.failed(link.peer, now, held_long=held_long)

@@ -85,11 +85,11 @@ class PeerEngine:
         self.census = Census(self.node, self.members, len(seeds))
         self.gossip = Gossip(me, self.node, self.view, self.members)
         self.liveness = liveness.Liveness(self.node, self.view)
-        self.overlay = overlay.Overlay(self.node, self.view, self.members, self.gossip.trees)
+        self.farewell = farewell.Farewell(self.node)
+        self.overlay = overlay.Overlay(self.node, self.view, self.members, self.gossip.trees, self.farewell)
         self.presence = presence.Presence(self.node, seeds, self.members, self.census)
         self.membership = Membership(me, self.node, self.view, self.members, self.gossip, self.liveness, self.overlay, self.presence)
         self.hearsay = Hearsay(self.node, self.view, self.members, self.overlay, self.presence, self.membership)
-        self.farewell = farewell.Farewell(self.node)
         self._leaving_keys: tuple[int, ...] = ()  # neighbours that were told
         self.direct = direct.Direct(self.node, self.view, self.members)
         self.neighbours = Neighbours(
@@ -412,7 +412,7 @@ class PeerEngine:
             self.liveness.postpone(now)
             self.presence.postpone(now)
             self.overlay.postpone(now)
-            self.membership.ghosts.postpone(now)
+            self.membership.postpone(now)
             self.gossip.postpone(now)
         while (due := self.node.timers.next()) is not None and due <= now:
             key = self.node.timers.pop_due(now)
