@@ -28,8 +28,6 @@ _GONE = (PeerState.DEAD, PeerState.LEFT)
 class Hearsay:
     """What seeds list, neighbours have in their tables, gossip brings, and candidates that are handed on."""
 
-    __slots__ = ("_challenged_at", "_members", "_membership", "_node", "_overlay", "_presence", "_returned_count", "_view")
-
     def __init__(self, node: Node, view: View, members: Members, overlay: Overlay, presence: Presence, membership: Membership) -> None:
         self._node = node
         self._view = view
