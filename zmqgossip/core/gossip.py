@@ -321,7 +321,9 @@ class Gossip:
             return
         link.synced = True  # only who has its baseline speaks of streams
         for entry in entries:
-            stream = self._heard_of(entry.origin, entry.epoch, entry.contiguous, now)
+            stream = self.streams.get(entry.origin, entry.epoch)
+            if stream is None:
+                stream = self._heard_of(entry.origin, entry.epoch, entry.contiguous, now)
             if stream is not None:
                 self._on_entry(link, stream, entry, now)
         self.patience.heard(link, now)
@@ -337,11 +339,16 @@ class Gossip:
             if entry.contiguous == stream.contiguous:
                 return  # it is late with what is settled here
             self.digests.touch(stream, now)
-        before = stream.theirs.get(link.key)
-        moved_at = now if before is None or entry.contiguous > before.contiguous else before.moved_at
-        stream.theirs[link.key] = Theirs(entry.contiguous, entry.done, entry.hops, dict(entry.marks), moved_at)
-        if entry.contiguous < stream.contiguous and before is None:
-            self.digests.touch(stream, now)  # it may not know yet what it lacks
+        theirs = stream.theirs.get(link.key)
+        if theirs is None:
+            stream.theirs[link.key] = Theirs(entry.contiguous, entry.done, entry.hops, dict(entry.marks), now)
+            if entry.contiguous < stream.contiguous:
+                self.digests.touch(stream, now)  # it may not know yet what it lacks
+        else:
+            if entry.contiguous > theirs.contiguous:
+                theirs.moved_at = now
+            theirs.contiguous, theirs.done, theirs.hops = entry.contiguous, entry.done, entry.hops
+            theirs.marks = dict(entry.marks)
         if stream.marks:
             self.marks.heard(link, stream, entry, now)
             self._settle(stream, now)
