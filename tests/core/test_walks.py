@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
-from tests.core.harness import CODEC, WALL, Far, PeerBench, members, peer, segment
+from tests.core.harness import CODEC, WALL, Far, PeerBench, members, notice_segment, peer, segment
 from tests.core.mesh import Mesh
 from tests.core.streaming import ORIGIN, begun, numbers, own, position, pulls
 from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT
 from zmqgossip.core import outbox
-from zmqgossip.core.gossip_messages import BUCKETS, WALKED_MEMBERS_MAX, Synced, Walk, Walked
-from zmqgossip.core.hearsay import CHALLENGE_GAP_S, HEARD_S
+from zmqgossip.core.gossip_messages import BUCKETS, WALKED_MEMBERS_MAX, Notice, Synced, Walk, Walked
+from zmqgossip.core.hearsay import ASKED_S, CHALLENGE_GAP_S, HEARD_S
 from zmqgossip.core.messages import Probe, Reply
 from zmqgossip.core.types import Member, PeerRecord, PeerState
 from zmqgossip.core.wire import bucket_of
@@ -223,6 +224,22 @@ def test_a_neighbour_that_has_not_heard_of_a_death_yet_has_nobody_asked() -> Non
     bench.wait(0.2)
     says_of_table(far, *members([peer(6)]))
     assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(6), SUSPECT)]
+
+
+@pytest.mark.parametrize(("asked", "spared"), [(peer(6), 1), (peer(6, revision=2), 1), (peer(6, epoch=5), 0), (peer(7), 0)])
+def test_an_owner_that_somebody_has_just_asked_is_dialled_and_not_asked_again(asked: PeerRecord, spared: int) -> None:
+    bench, (far,) = begun(2)
+    knows(bench, peer(6), ALIVE, DEAD)
+    knows(bench, peer(7), ALIVE)
+    bench.wait(HEARD_S)
+    bench.forget()
+    far.gossip(notice_segment(peer(3), 1, Notice(asked, SUSPECT)))
+    says_of_table(far, *members([peer(6)]))
+    assert bench.count("challenges.spared") == spared and len(bench.notices) == 1 - spared
+    assert bench.keys_of(peer(6).endpoint), "it may live where no gossip of this half comes"
+    bench.wait(ASKED_S)
+    says_of_table(far, *members([peer(6)]))
+    assert len(bench.notices) == 2 - spared
 
 
 def test_the_end_of_a_life_that_is_known_here_is_believed_and_that_of_a_neighbour_is_not() -> None:

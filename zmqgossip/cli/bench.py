@@ -9,11 +9,6 @@ Left to others: measuring (`zmqgossip.bench`), one file a measure, and tables an
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zmqgossip.cli.long_run import check_plot, progress, terminable
 from zmqgossip.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -127,7 +123,7 @@ def bench(
     _check(measure, kind, peers, rounds, plot)
     chosen = _systems(measure, systems)
     sizes = kind.sizes if size is None else (size,)
-    with _terminable(), _progress() as step:
+    with terminable(), progress() as step:
         task = Task(peers or kind.peers, sizes, 1 if kind.alone else rounds or ROUNDS, chosen, step, seconds)
         try:
             figures = _measured(measure, task)
@@ -154,10 +150,8 @@ def _check(measure: Measure, kind: Kind, peers: int | None, rounds: int | None, 
         raise Misuse(f"--peers {peers} is too few for {measure}; give at least {kind.peers_min}")
     if kind.alone and rounds not in (None, 1):
         raise Misuse(f"{measure} is measured once, for minutes; leave --rounds out")
-    if plot is not None and plot.suffix.lower() != ".svg":
-        raise Misuse(f"--plot {plot}: what is drawn is SVG; name a file that ends in .svg")
-    if plot is not None and not (plot.parent.is_dir() and os.access(plot.parent, os.W_OK)):
-        raise Misuse(f"--plot: nothing can be written to {plot.parent}; name a file in a directory of yours")
+    if plot is not None:
+        check_plot(plot)
 
 
 def _systems(measure: Measure, named: str | None) -> list[str]:
@@ -180,28 +174,3 @@ def _systems(measure: Measure, named: str | None) -> list[str]:
         if (way := catalogue.missing(system)) is not None:
             raise Misuse(f"--systems: this machine lacks {system}; to have it: {way}")
     return wanted
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the bench as Ctrl-C does, and so the processes that it has started."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], object]]:
-    """What is being done and for how long, on a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda text, share: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda text, share: bar.update(task, description=text, completed=share)

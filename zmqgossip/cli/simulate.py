@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zmqgossip.cli.long_run import check_plot, progress, terminable
 from zmqgossip.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ def simulate(
     if name == LIST:
         _list(as_json)
         return
-    with _terminable(), _progress() as step:
+    with terminable(), progress() as step:
         try:
             if name == SWARM:
                 _swarm(_range(seeds, seed), peers, jobs or _cores(), as_json, step)
@@ -181,10 +179,7 @@ def _check_flags(name: str, seed: int | None, seeds: str | None, plot: Path | No
         return
     if name in (LIST, ALL, SWARM):
         raise Misuse(f"--plot draws one scenario; {name} has none to draw")
-    if plot.suffix.lower() != ".svg":
-        raise Misuse(f"--plot {plot}: what is drawn is SVG; name a file that ends in .svg")
-    if plot.is_dir() or not (plot.parent.is_dir() and os.access(plot if plot.exists() else plot.parent, os.W_OK)):
-        raise Misuse(f"--plot: nothing can be written to {plot}; name a file in a directory of yours")
+    check_plot(plot)
 
 
 def _range(seeds: str | None, seed: int | None) -> range:
@@ -204,32 +199,3 @@ def _range(seeds: str | None, seed: int | None) -> range:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-# -- signals and the terminal ---------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does, and so the processes that it has started."""
-    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], object]]:
-    """What is being run and for how long, on a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda text, share: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda text, share: bar.update(task, description=text, completed=share)

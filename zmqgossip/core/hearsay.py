@@ -22,6 +22,8 @@ CHALLENGE_GAP_S = 0.2
 HEARD_S = 2.0
 """So long an end takes at most to get round. Until then a table or list that lacks it contradicts nothing. (By wall time, which may be set:
 then it is contradicted too soon.)"""
+ASKED_S, ASKED_MAX = 5.0, 1000
+"""So long nobody else need ask an owner that somebody has just asked: everybody hears the answer. As many are remembered."""
 _GONE = (PeerState.DEAD, PeerState.LEFT)
 
 
@@ -37,6 +39,7 @@ class Hearsay:
         self._membership = membership
         self._challenged_at = -CHALLENGE_GAP_S
         self._returned_count = 0
+        self._asked: dict[PeerId, float] = {}  # owners that others have asked whether they live, oldest first
 
     def on_list(self, members: Sequence[Member], now: float) -> None:
         """What a seed lists, and whom it took off lately. It has looked for itself, but knows no newer record than the owner's."""
@@ -127,6 +130,9 @@ class Hearsay:
             return
         self._challenged_at = now
         self._overlay.bridge(self._membership.me, listed, now)
+        if now - self._asked.get(held.record.id, -ASKED_S) < ASKED_S:
+            self._node.counters.add("challenges.spared")
+            return
         self._node.counters.add("challenges.sent")
         self._membership.tell(PeerState.SUSPECT, [held.record], now)
 
@@ -147,6 +153,8 @@ class Hearsay:
                 self._membership.deaths.told(record)
         elif origin != record.id:
             self._node.counters.add("dropped.not_the_owner")
+            if state is PeerState.SUSPECT:
+                self._note_asked(record, now)
         elif state is PeerState.LEFT:
             self._membership.on_leave(self._view.by_peer(record.id), record, notice.last, now)
         elif self._moves_a_neighbour(record):
@@ -154,6 +162,15 @@ class Hearsay:
         else:
             self._membership.speaks(record, now)
             self._membership.fill(now)
+
+    def _note_asked(self, record: PeerRecord, now: float) -> None:
+        """Somebody has asked an owner whether it lives, if that is a question it answers."""
+        held = self._members.get(record.id)
+        if held is not None and held.record.epoch == record.epoch and held.record.order <= record.order:
+            self._asked.pop(record.id, None)
+            self._asked[record.id] = now
+            if len(self._asked) > ASKED_MAX:
+                del self._asked[next(iter(self._asked))]
 
     def _moves_a_neighbour(self, record: PeerRecord) -> bool:
         """Whether a record gives a linked neighbour another address: within one life it has one, and the link proves which."""

@@ -1,0 +1,46 @@
+"""What commands that run for minutes share: how they end, what they show meanwhile, and where their picture goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does, and so the processes that it has started."""
+    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], object]]:
+    """What is being done and for how long, on a terminal; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda text, share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda text, share: bar.update(task, description=text, completed=share)
+
+
+def check_plot(plot: Path) -> None:
+    """Raises Misuse for a picture that could not be written in the end."""
+    from zmqgossip.cli.errors import Misuse
+
+    if plot.suffix.lower() != ".svg":
+        raise Misuse(f"--plot {plot}: what is drawn is SVG; name a file that ends in .svg")
+    if plot.is_dir() or not (plot.parent.is_dir() and os.access(plot if plot.exists() else plot.parent, os.W_OK)):
+        raise Misuse(f"--plot: nothing can be written to {plot}; name a file in a directory of yours")
