@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from tests.core.harness import CODEC, Far, PeerBench, config, neighbour, peer, segment, steady
 from tests.core.streaming import ORIGIN, answers, asked, begun, entry, gives, publish, pulls, says, synced
 from zmqgossip.core import outbox
-from zmqgossip.core.trees import cover
+from zmqgossip.core.trees import ACTIVE_S, cover
 from zmqgossip.core.wire import bucket_of, bucket_topic, propagated
 
 BUCKET = bucket_of(ORIGIN.id)
@@ -325,3 +325,15 @@ def test_a_link_that_comes_up_when_the_parents_are_gone_for_which_it_began_lazy_
     assert lazy(far), "it cannot push yet"
     far.comes_up()
     assert not lazy(far)
+
+
+def test_a_bucket_that_was_quiet_for_long_keeps_one_who_pushes_it_when_its_parents_are_lost() -> None:
+    bench, fars = begun(2, 3, 4, 5)
+    all_bring(bench, fars, 1, 20)
+    spare = [far for far in fars if lazy(far)]
+    assert spare
+    bench.wait(ACTIVE_S + 1.0)
+    for parent in fars:
+        if parent not in spare:
+            parent.crashes()
+    assert sum(not lazy(far) for far in spare) == 1

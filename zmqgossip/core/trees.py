@@ -199,8 +199,6 @@ class Trees:
                 continue
             for key in [key for key, (way, _) in bucket.ways.items() if way == gone.key]:
                 bucket.ways[key] = (0, bucket.ways[key][1])
-            if not self._is_active(number, now):
-                continue
             lazy = [link for link in self._view.up() if number in link.lazy and link is not gone]
             lazy.sort(key=_has_no_baseline)  # what those without one pass on has gaps, and is better than nothing
             for link in lazy[: max(0, self._parents_short(number, gone, now))]:
@@ -210,13 +208,18 @@ class Trees:
 
     def link_came_up(self, link: Link, now: float) -> None:
         """Buckets that had their parents when the link began, and have lost some while it came up, take it."""
-        for number in [number for number in link.lazy if self._is_active(number, now)]:
+        for number in list(link.lazy):
             if self._parents_short(number, link, now) > 0:
                 self.graft(link, number)
 
     def _parents_short(self, number: int, but: Link, now: float) -> int:
-        """How many more neighbours should push a bucket, that one left aside."""
-        return self._parents_wanted(number, now) - self._eager_count(number, but)
+        """How many more neighbours should push a bucket, that one left aside.
+
+        Of a bucket in which nobody sent lately it is one: what begins again should not wait for a digest and a pull.
+        """
+        quiet = 0 if number == self._own else 1
+        wanted = self._parents_wanted(number, now) if self._is_active(number, now) else quiet
+        return wanted - self._eager_count(number, but)
 
     def said_hops(self, link: Link, stream: Stream, hops: int) -> bool:
         """How far a neighbour is from the origin. Whether it is grafted by that: it showed a shorter way three times running."""
