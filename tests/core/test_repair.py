@@ -49,6 +49,21 @@ def test_a_gap_that_closes_by_itself_is_not_asked_for() -> None:
     assert asked(bench) == [] and numbers(bench) == [1, 2]
 
 
+def test_the_origin_is_asked_for_what_others_keep_no_more_though_its_last_digest_was_lost() -> None:
+    bench, (origin, other) = begun(2, 3)
+    origin.gossip(segment(origin.record, 1))
+    says(origin, entry(origin.record, 1))
+    says(other, entry(origin.record, 9))
+    for _ in range(2):
+        bench.wait(0.1)
+        if asked(bench)[-1][0] == other.key:
+            gives(other, origin.record, [], oldest=8, contiguous=9)
+    assert (origin.key, [(2, 9)]) in asked(bench)
+    gives(origin, origin.record, range(2, 10), contiguous=9)
+    bench.wait(10.0)
+    assert stream_of(bench, origin.record).contiguous == 9 and lost(bench) == []
+
+
 def test_the_last_segment_of_a_burst_is_missed_by_a_digest_and_so_is_the_first_of_a_stream() -> None:
     for there in (4, 1):
         bench, (far,) = begun(2)

@@ -207,17 +207,18 @@ class Repair:
     # -- whom, and for what -----------------------------------------------------------------------------------------------
 
     def _holders(self, stream: Stream, want: _Want) -> list[Link]:
-        """The neighbours that should have the next number: those that said so, else those that may."""
+        """The neighbours that should have the next number: those that said so, and the origin, else those that may."""
         links = [link for link in self._view.synced() if link.connected and link.key not in want.silent and link.key not in stream.gone]
-        ahead = [link for link in links if link.key in stream.theirs and stream.theirs[link.key].contiguous > stream.contiguous]
+        ahead = [link for link in links if link.peer.id == stream.origin or _is_ahead(stream, link)]
         if not ahead:
             ahead = [link for link in links if link.key not in stream.theirs] if stream.beyond else []
         return ahead
 
     def _ask(self, want: _Want, link: Link, now: float) -> None:
         stream = want.stream
-        theirs = stream.theirs.get(link.key)
-        upto = max(stream.highest, theirs.contiguous if theirs is not None else 0)
+        is_origin = link.peer.id == stream.origin  # it has whatever anybody has
+        upto = max([theirs.contiguous for key, theirs in stream.theirs.items() if is_origin or key == link.key], default=0)
+        upto = max(stream.highest, upto)
         ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
         if not ranges:
             want.due = now + self._wait_s
@@ -348,6 +349,11 @@ class Repair:
         if link.connected and link.theirs:
             self._node.ask(link.key, Ask(link.theirs, [stream.key for stream in streams]))
             self._node.counters.add("digests.asked")
+
+
+def _is_ahead(stream: Stream, link: Link) -> bool:
+    theirs = stream.theirs.get(link.key)
+    return theirs is not None and theirs.contiguous > stream.contiguous
 
 
 def is_needed(stream: Stream, segment: Segment, links: Sequence[Link]) -> bool:
