@@ -51,7 +51,7 @@ def test_what_flows_is_said_250_ms_after_the_first_that_was_not_said_and_50_ms_a
         far.gossip(segment(ORIGIN, number))
         bench.wait(0.01)
     apart = [later - sooner for sooner, later in pairwise([0.0, *said(bench, at)])]
-    assert len(apart) == 3 and all(0.2 <= seconds < 0.5 for seconds in apart), "a digest about something else may come just before"
+    assert len(apart) == 3 and all(0.2 <= seconds <= 0.46 for seconds in apart), "a digest about something else may come just before"
     bench.wait(0.15)
     assert entries(bench)[-1].contiguous == 100
 

@@ -64,6 +64,20 @@ def test_the_origin_is_asked_for_what_others_keep_no_more_though_its_last_digest
     assert stream_of(bench, origin.record).contiguous == 9 and lost(bench) == []
 
 
+def test_a_later_life_of_an_origin_that_knows_nothing_of_the_earlier_one_holds_up_nothing() -> None:
+    bench, (later,) = begun(2)
+    earlier = replace(later.record, epoch=later.record.epoch - 5)
+    for number in (1, 3):
+        later.gossip(segment(earlier, number))
+    bench.wait(0.1)
+    for _ in range(8):
+        if len(asked(bench)) > 1:
+            break
+        gives(later, earlier, [], oldest=0)
+        bench.wait(1.0)
+    assert len(asked(bench)) == 1, "it has said that it has none"
+
+
 def test_the_last_segment_of_a_burst_is_missed_by_a_digest_and_so_is_the_first_of_a_stream() -> None:
     for there in (4, 1):
         bench, (far,) = begun(2)

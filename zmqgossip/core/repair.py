@@ -209,16 +209,16 @@ class Repair:
     def _holders(self, stream: Stream, want: _Want) -> list[Link]:
         """The neighbours that should have the next number: those that said so, and the origin, else those that may."""
         links = [link for link in self._view.synced() if link.connected and link.key not in want.silent and link.key not in stream.gone]
-        ahead = [link for link in links if link.peer.id == stream.origin or _is_ahead(stream, link)]
+        ahead = [link for link in links if _is_origin(stream, link) or _is_ahead(stream, link)]
         if not ahead:
             ahead = [link for link in links if link.key not in stream.theirs] if stream.beyond else []
         return ahead
 
     def _ask(self, want: _Want, link: Link, now: float) -> None:
         stream = want.stream
-        is_origin = link.peer.id == stream.origin  # it has whatever anybody has
-        upto = max([theirs.contiguous for key, theirs in stream.theirs.items() if is_origin or key == link.key], default=0)
-        upto = max(stream.highest, upto)
+        is_origin = _is_origin(stream, link)
+        said = [theirs.contiguous for key, theirs in stream.theirs.items() if is_origin or key == link.key]
+        upto = max(stream.highest, *said) if said else stream.highest
         ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
         if not ranges:
             want.due = now + self._wait_s
@@ -349,6 +349,11 @@ class Repair:
         if link.connected and link.theirs:
             self._node.ask(link.key, Ask(link.theirs, [stream.key for stream in streams]))
             self._node.counters.add("digests.asked")
+
+
+def _is_origin(stream: Stream, link: Link) -> bool:
+    """Whether that neighbour has whatever anybody has: a later life of it knows nothing of an earlier one."""
+    return link.peer.id == stream.origin and link.peer.epoch == stream.epoch
 
 
 def _is_ahead(stream: Stream, link: Link) -> bool:
