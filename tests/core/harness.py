@@ -17,7 +17,7 @@ from zmqgossip.core import outbox
 from zmqgossip.core.codes import Body
 from zmqgossip.core.config import DEFAULT, ProtocolConfig
 from zmqgossip.core.events import Event, FrameRefused
-from zmqgossip.core.gossip_messages import BaselinePart, Messages, Notice, NotYet, Position, Sync
+from zmqgossip.core.gossip_messages import BaselinePart, Deaths, Messages, Notice, NotYet, Position, Sync
 from zmqgossip.core.messages import Check, Checked, Hello, LinkUp, Presence, Present, Receipt, Register, Registered, Welcome
 from zmqgossip.core.outbox import Effect, Knock, Segment
 from zmqgossip.core.peer import PeerEngine
@@ -101,6 +101,11 @@ def segment(origin: PeerRecord, number: int, payloads: Sequence[bytes] = (b"x",)
 def notice_segment(origin: PeerRecord, number: int, *notices: Notice) -> bytes:
     """A gossip frame of membership changes."""
     return CODEC.encode_segment(origin.id, origin.epoch, number, 1, 0, FLAG_MEMBERSHIP, encode_notices(list(notices)))
+
+
+def deaths_frame(*records: PeerRecord) -> bytes:
+    """A neighbour's word that those are dead, as it publishes it."""
+    return TOPIC_DIGEST + CODEC.encode(Deaths(list(records)))
 
 
 def spoiled(frame: bytes) -> bytes:
@@ -307,6 +312,13 @@ class PeerBench(Bench):
         """The membership changes that it published itself."""
         own = [frame for frame in self.segments if CODEC.decode_segment(frame).origin == self.engine.me.id]
         return [notice for frame in own for notice in notices_of(frame)]
+
+    @property
+    def deaths(self) -> list[PeerRecord]:
+        """Those whom it told its neighbours to be dead."""
+        frames = [frame for (frame,) in self.of(outbox.PUBLISH) if frame[:1] == TOPIC_DIGEST]
+        bodies = [CODEC.decode(frame[1:])[0] for frame in frames]
+        return [record for body in bodies if isinstance(body, Deaths) for record in body.records]
 
     @property
     def deliveries(self) -> list[Segment]:

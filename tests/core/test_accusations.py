@@ -10,7 +10,7 @@ from tests.core.harness import EPOCH, START, Far, PeerBench, SeedBench, config, 
 from zmqgossip.core.accusations import GONE_WAIT_S
 from zmqgossip.core.codes import Evidence
 from zmqgossip.core.config import KNOCK_DELAYS_S, LAN
-from zmqgossip.core.deaths import GATHER_MAX_S
+from zmqgossip.core.deaths import GAP_S, GATHER_S
 from zmqgossip.core.events import NeighbourReported, PeerDead, PeerJoined, PeerLeft, PeerSuspected, ProbeMissed, VerdictHeard
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import Reply, Report, Verdict
@@ -52,9 +52,9 @@ def wait(bench: PeerBench, lively: Far, seconds: float) -> None:
 
 
 def deaths(bench: PeerBench) -> list[PeerRecord]:
-    """Whom it told everybody to be dead, a moment later."""
-    bench.wait(GATHER_MAX_S)
-    return [notice.record for notice in bench.notices if notice.state is DEAD]
+    """Whom it told its neighbours to be dead, a moment later."""
+    bench.wait(GAP_S)
+    return bench.deaths
 
 
 def test_who_misses_three_times_is_suspect_and_reported_with_the_evidence() -> None:
@@ -234,7 +234,7 @@ def test_whose_ports_refuse_is_dead_soon_if_no_seed_decides(looking: bool, other
     assert bench.state_of(peer(2)) is SUSPECT
     bench.wait(0.02)
     assert bench.state_of(peer(2)) is DEAD and (deaths(bench) == [peer(2)] or not others)
-    assert max(KNOCK_DELAYS_S) + GONE_WAIT_S + GATHER_MAX_S < 0.9, "all know within a second, whatever the seeds do"
+    assert max(KNOCK_DELAYS_S) + GONE_WAIT_S + GATHER_S < 0.9, "all know within a second, whatever the seeds do"
 
 
 def test_without_a_connection_to_a_seed_refused_connects_are_enough() -> None:

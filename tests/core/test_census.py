@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.harness import Far, PeerBench, config, members, neighbour, notice_segment, peer
+from tests.core.harness import Far, PeerBench, config, deaths_frame, members, neighbour, notice_segment, peer
 from tests.core.streaming import begun
 from tests.core.test_members import ALIVE, DEAD, LEFT, SUSPECT, Table
 from zmqgossip.core import outbox
@@ -270,7 +270,7 @@ def test_a_notice_of_another_concerns_a_candidate() -> None:
     bench.forget()
     far.gossip(notice_segment(peer(50), 1, Notice(peer(50), ALIVE)))
     assert peer(50) in living(bench)
-    far.gossip(notice_segment(peer(51), 1, Notice(peer(50), DEAD)))
+    far.gossip(deaths_frame(peer(50)))
     assert bench.engine.members.get(peer(50).id) is None
     assert bench.events(PeerJoined) == [] and bench.events(PeerDead) == []
 

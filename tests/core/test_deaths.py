@@ -1,67 +1,101 @@
-"""A death is told a moment later: with others of that moment, and not at all if somebody else has told it or it was none."""
+"""A death goes from neighbour to neighbour: each tells it once, with others of the same moment, if it is news to it and believed."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.core.harness import PeerBench, neighbour, notice_segment, peer
+from tests.core.harness import CODEC, PeerBench, deaths_frame, neighbour, notice_segment, peer
 from tests.core.streaming import Far, begun
 from tests.core.test_members import ALIVE, DEAD, LEFT
-from zmqgossip.core.deaths import GATHER_MAX_S, GATHER_MIN_S, NOTICES_MAX
-from zmqgossip.core.gossip_messages import Notice
+from zmqgossip.core import outbox
+from zmqgossip.core.deaths import GAP_S, GATHER_S
+from zmqgossip.core.events import PeerDead
+from zmqgossip.core.gossip_messages import DEATHS_MAX, Deaths, Notice
 from zmqgossip.core.messages import Verdict
 from zmqgossip.core.types import PeerRecord
+from zmqgossip.core.wire import TOPIC_DIGEST
 
 DEAD_ONES = [peer(number) for number in range(10, 14)]
 
 
+def knows(*records: PeerRecord) -> tuple[PeerBench, Far]:
+    """A peer that knows those, and its neighbour."""
+    bench, (far,) = begun(2)
+    for record in records:
+        bench.call(lambda now, record=record: bench.engine.membership.learn(record, ALIVE, now))
+    return bench, far
+
+
 def finds(*dead: PeerRecord) -> tuple[PeerBench, Far]:
     """A peer that has just found those dead, and its neighbour."""
-    bench, (far,) = begun(2)
+    bench, far = knows(*dead)
     for record in dead:
-        bench.call(lambda now, record=record: bench.engine.membership.learn(record, ALIVE, now))
         bench.call(lambda now, record=record: bench.engine.membership.visited(record, now))
     return bench, far
 
 
 def told(bench: PeerBench) -> list[PeerRecord]:
-    bench.wait(GATHER_MAX_S)
-    return [notice.record for notice in bench.notices if notice.state is DEAD]
+    bench.wait(GAP_S)
+    return bench.deaths
 
 
-def test_those_found_at_one_moment_are_told_in_one_segment_a_moment_later() -> None:
+def frames_of_deaths(bench: PeerBench) -> int:
+    frames = [frame for (frame,) in bench.of(outbox.PUBLISH) if frame[:1] == TOPIC_DIGEST]
+    return sum(isinstance(CODEC.decode(frame[1:])[0], Deaths) for frame in frames)
+
+
+def test_those_found_at_one_moment_are_told_in_one_frame_a_moment_later() -> None:
     bench, _ = finds(*DEAD_ONES)
-    before = bench.count("published.segments")
-    bench.wait(GATHER_MIN_S - 0.001)
-    assert bench.notices == []
-    assert told(bench) == DEAD_ONES and bench.count("published.segments") == before + 1
+    bench.wait(GATHER_S - 0.001)
+    assert bench.deaths == []
+    assert told(bench) == DEAD_ONES and frames_of_deaths(bench) == 1 and bench.count("deaths.told") == len(DEAD_ONES)
 
 
-def test_many_are_told_in_several_segments() -> None:
-    many = [peer(number) for number in range(1000, 1000 + 2 * NOTICES_MAX + 1)]
+def test_what_is_heard_meanwhile_goes_with_the_next_frame_and_that_keeps_its_distance() -> None:
+    bench, far = knows(*DEAD_ONES)
+    for place, record in enumerate(DEAD_ONES):  # within 0.03 s
+        far.gossip(deaths_frame(record))
+        bench.wait(0.01)
+        assert bench.deaths == [], place
+    bench.wait(GATHER_S - 0.04)
+    assert bench.deaths == DEAD_ONES
+    far.gossip(deaths_frame(peer(2, revision=1)))  # nobody known
+    bench.call(lambda now: bench.engine.membership.learn(peer(20), ALIVE, now))
+    far.gossip(deaths_frame(peer(20)))
+    bench.wait(GAP_S - 0.001)
+    assert bench.deaths == DEAD_ONES
+    bench.wait(0.002)
+    assert bench.deaths == [*DEAD_ONES, peer(20)] and frames_of_deaths(bench) == 2
+
+
+def test_many_are_told_in_several_frames() -> None:
+    many = [peer(number) for number in range(1000, 1000 + 2 * DEATHS_MAX + 1)]
     bench, _ = finds(*many)
-    before = bench.count("published.segments")
-    assert told(bench) == many and bench.count("published.segments") == before + 3
+    assert told(bench) == many and frames_of_deaths(bench) == 3
 
 
-def test_what_somebody_else_has_told_is_not_told_again() -> None:
-    bench, far = finds(*DEAD_ONES)
-    far.gossip(notice_segment(peer(3), 1, Notice(DEAD_ONES[1], DEAD)))
-    assert told(bench) == [DEAD_ONES[0], *DEAD_ONES[2:]] and bench.count("notices.told_by_another") == 1
+def test_what_is_heard_is_told_on_once_however_often_it_is_heard() -> None:
+    bench, far = knows(*DEAD_ONES)
+    far.gossip(deaths_frame(*DEAD_ONES))
+    assert told(bench) == DEAD_ONES and bench.events(PeerDead) == [PeerDead(record) for record in DEAD_ONES]
+    far.gossip(deaths_frame(*DEAD_ONES))
+    bench.wait(2.0)
+    assert bench.deaths == DEAD_ONES
 
 
-def test_the_death_of_an_older_record_is_not_the_one_that_was_found() -> None:
-    newer = peer(20, revision=3)
-    bench, far = finds(newer)
-    far.gossip(notice_segment(peer(3), 1, Notice(peer(20), DEAD)))
-    assert told(bench) == [newer]
+@pytest.mark.parametrize("lie", [peer(11, revision=5000), peer(11, epoch=DEAD_ONES[1].epoch + 1), peer(77), peer(2)])
+def test_a_death_that_is_not_believed_is_not_told_on(lie: PeerRecord) -> None:
+    """Of an impossible revision, of a life that is not known, of a stranger, of a neighbour whose link is up."""
+    bench, far = knows(*DEAD_ONES)
+    far.gossip(deaths_frame(lie))
+    assert told(bench) == [] and bench.events(PeerDead) == []
+    assert bench.count("dropped.hint_about_unknown_life") + bench.count("dropped.hint_about_neighbour") == 1
 
 
-@pytest.mark.parametrize("lie", [peer(11, revision=5000), peer(11, epoch=DEAD_ONES[1].epoch + 1)])
-def test_a_death_that_nobody_believes_spares_nobody_his_word(lie: PeerRecord) -> None:
-    bench, far = finds(*DEAD_ONES)
-    far.gossip(notice_segment(peer(3), 1, Notice(lie, DEAD)))
-    assert told(bench) == DEAD_ONES and bench.count("notices.told_by_another") == 0
+def test_the_death_of_an_older_record_is_no_news() -> None:
+    bench, far = knows(peer(20, revision=3))
+    far.gossip(deaths_frame(peer(20)))
+    assert told(bench) == [] and bench.state_of(peer(20)) is ALIVE
 
 
 def test_who_lives_or_has_left_after_all_is_not_told_dead() -> None:
@@ -77,25 +111,36 @@ def test_whom_others_called_dead_is_not_told_once_more_when_a_verdict_comes() ->
     gone, far = neighbour(bench, 2), neighbour(bench, 3)
     bench.forget()
     gone.crashes()
-    far.gossip(notice_segment(peer(4), 1, Notice(gone.record, DEAD)))
+    far.gossip(deaths_frame(gone.record))
     assert bench.state_of(gone.record) is DEAD
+    assert told(bench) == [gone.record]
     bench.reply(seed, Verdict(gone.record, DEAD))
-    assert told(bench) == []
+    assert told(bench) == [gone.record]
 
 
 def test_a_peer_that_does_not_know_everybody_tells_nobody() -> None:
     bench, _ = begun(2, 3, members_full_max=10, candidates_max=8)
     bench.told(bench.asked_seeds[0], *(peer(number) for number in range(101, 121)))
-    bench.call(lambda now: bench.engine.membership.deaths.found(peer(3), now))
+    bench.call(lambda now: bench.engine.membership.untold.add(peer(3), now))
     bench.call(lambda now: bench.engine.members.apply(peer(3), DEAD, 0.0))
     bench.forget()
-    assert told(bench) == [] and bench.count("notices.spared") >= 1
+    assert told(bench) == [] and bench.count("deaths.spared") >= 1
+
+
+def test_who_has_no_link_tells_it_when_there_is_one() -> None:
+    bench, far = knows(*DEAD_ONES)
+    far.crashes()
+    bench.call(lambda now: bench.engine.membership.visited(DEAD_ONES[0], now))
+    assert told(bench) == []
+    bench.wait(1.0)
+    neighbour(bench, 3)
+    assert told(bench) == [DEAD_ONES[0], peer(2)]
 
 
 def test_who_goes_tells_first_whom_it_found_dead() -> None:
     bench, _ = finds(*DEAD_ONES)
     bench.call(bench.engine.leave)
-    assert [notice.record for notice in bench.notices] == [*DEAD_ONES, bench.engine.me]
+    assert bench.deaths == DEAD_ONES and [notice.record for notice in bench.notices] == [bench.engine.me]
 
 
 def test_who_goes_says_nothing_after_its_last_word() -> None:
@@ -104,6 +149,5 @@ def test_who_goes_says_nothing_after_its_last_word() -> None:
     gone, _ = neighbour(bench, 2), neighbour(bench, 3)
     gone.crashes()
     bench.call(bench.engine.leave)
-    number = bench.engine.gossip.number
     bench.reply(seed, Verdict(gone.record, DEAD))
-    assert told(bench) == [] and bench.engine.gossip.number == number
+    assert told(bench) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.harness import CODEC, REFUSED, Far, PeerBench, config, neighbour, notice_segment, peer
+from tests.core.harness import CODEC, REFUSED, Far, PeerBench, config, deaths_frame, neighbour, notice_segment, peer
 from tests.core.mesh import Mesh, Place
 from zmqgossip.core import outbox
 from zmqgossip.core.backoff import Failure
@@ -237,7 +237,7 @@ def test_what_the_peer_says_is_the_end(who: PeerRecord, wants: bool, said: Answe
 def test_nobody_is_asked_who_is_known_to_be_gone() -> None:
     bench = asker()
     bench.gossip(bench.link(LINKED).key, notice_segment(peer(4), 1, Notice(peer(4), PeerState.LEFT)))
-    bench.gossip(bench.link(LINKED).key, notice_segment(peer(4), 2, Notice(peer(5), PeerState.DEAD)))
+    bench.gossip(bench.link(LINKED).key, deaths_frame(peer(5)))
     bench.forget()
     for token, who in enumerate([STRANGER, peer(4), peer(5)]):
         ask(bench, who, token)
@@ -252,7 +252,7 @@ def connection_drops(bench: PeerBench, key: int) -> None:
 
 def found_dead(bench: PeerBench, _: int) -> None:
     """Somebody else saw the member without a link die."""
-    bench.gossip(bench.link(LINKED).key, notice_segment(peer(4), 1, Notice(MEMBER, PeerState.DEAD)))
+    bench.gossip(bench.link(LINKED).key, deaths_frame(MEMBER))
 
 
 def leaves(bench: PeerBench, _: int) -> None:

@@ -106,7 +106,7 @@ SEGMENTS = [
     propagated(segment(DAVE, 2, b"four")),
     notice(DAVE, 3, DAVE, PeerState.ALIVE),
     propagated(propagated(notice(CAROL, 3, CAROL, PeerState.LEFT))),
-    notice(CAROL, 4, DAVE, PeerState.DEAD),
+    notice(CAROL, 4, DAVE, PeerState.SUSPECT),
     marked(DAVE, 4),
     propagated(flush(DAVE, 5)),
     marked(BOB, 2),
@@ -155,6 +155,7 @@ BODIES: list[Body] = [
     g.NotYet(),
     g.Synced(NONCE, 2**64 - 1),
     g.Digest(ENTRIES_OF_A_DIGEST),
+    g.Deaths([BOB, DAVE]),
     g.Ask(NONCE, [(BOB.id, BOB.epoch)]),
     g.Pull(NONCE, BOB.id, BOB.epoch, [(1, 3), (7, 2**64 - 1)]),
     g.Pulled(BOB.id, BOB.epoch, 2, 900, 1000),
@@ -300,6 +301,7 @@ def recorded_frames() -> list[bytes]:
     frames = Peer().recorded + Seed().recorded + SEGMENTS + [CODEC.encode(body, 77) for body in BODIES]
     frames.append(link_topic(ALICE.id, NONCE) + CODEC.encode(m.LinkUp(NONCE)))
     frames.append(TOPIC_DIGEST + CODEC.encode(g.Digest(ENTRIES_OF_A_DIGEST)))
+    frames.append(TOPIC_DIGEST + CODEC.encode(g.Deaths([BOB, DAVE])))
     return list(dict.fromkeys(frames))
 
 
@@ -455,7 +457,7 @@ def test_damaged_frames_change_nothing_and_each_is_counted_by_its_reason(make: t
     counters = life.engine.counters
     before, counted_before = picture(life.engine), counters.as_dict()
     fed = told = 0
-    for fed, frame in enumerate(damaged_frames(COPIES, seed=21), 1):
+    for fed, frame in enumerate(damaged_frames(COPIES, seed=24), 1):
         feed(frame, NOW + 1)
         for kind, *rest in life.engine.outbox.drain():
             told += kind == outbox.EVENT
@@ -581,7 +583,7 @@ def test_a_verdict_at_the_end_of_all_revisions_leaves_a_record_that_others_can_r
 
 def test_a_peer_that_was_called_dead_in_a_life_to_come_is_held_alive_once_it_speaks() -> None:
     life = Peer()
-    life.gossip(notice(CAROL, 50, replace(DAVE, epoch=DAVE.epoch + 3_600_000), PeerState.DEAD))
+    life.gossip(TOPIC_DIGEST + CODEC.encode(g.Deaths([replace(DAVE, epoch=DAVE.epoch + 3_600_000)])))
     life.gossip(notice(DAVE, 50, replace(DAVE, revision=9), PeerState.ALIVE))
     assert life.engine.members.is_living(DAVE.id)
 

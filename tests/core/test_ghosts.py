@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.core.harness import PeerBench, config, members, notice_segment, peer
+from tests.core.harness import PeerBench, config, members, neighbour, notice_segment, peer
 from tests.core.streaming import ORIGIN, begun, entry, says
 from tests.core.test_members import ALIVE, DEAD
 from zmqgossip.core import outbox
-from zmqgossip.core.deaths import GATHER_MAX_S
+from zmqgossip.core.deaths import GATHER_S
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import Check, Checked, List, Listed, Present
 from zmqgossip.core.types import PeerRecord
@@ -37,8 +37,9 @@ def visits(bench: PeerBench, *whom: PeerRecord) -> list[int]:
 
 def told_dead(bench: PeerBench) -> list[PeerRecord]:
     """Of whom it has told everybody that they are dead, a moment later."""
-    bench.wait(GATHER_MAX_S)
-    return [notice.record for notice in bench.notices if notice.state is DEAD]
+    neighbour(bench, 90)
+    bench.wait(GATHER_S)
+    return bench.deaths
 
 
 def wait_for_visit(bench: PeerBench, *whom: PeerRecord) -> int:

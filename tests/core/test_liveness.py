@@ -26,6 +26,7 @@ from tests.core.harness import (
 from tests.core.mesh import Mesh
 from zmqgossip.core.codes import Evidence
 from zmqgossip.core.config import DEFAULT, LAN
+from zmqgossip.core.deaths import GATHER_S
 from zmqgossip.core.events import NeighbourDown, NeighbourReported, PeerDead, PeerSuspected, ProbeMissed, ProbeReceived, ReplyReceived
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import Probe, Reply, UnknownLink, WrongCluster
@@ -413,7 +414,9 @@ def test_refused_at_both_ports_three_times_and_the_neighbour_is_dead_at_once() -
     assert bench.events(NeighbourReported) == [NeighbourReported(peer(2), Evidence.REFUSED, 0)]
     assert bench.events(PeerDead) == [PeerDead(peer(2))] and bench.events(PeerSuspected) == []
     assert bench.events(NeighbourDown) == [NeighbourDown(peer(2), "connects are refused")]
-    assert [(notice.record.id, notice.state) for notice in bench.notices] == [(peer(2).id, PeerState.DEAD)]
+    neighbour(bench, 3)
+    bench.wait(GATHER_S)
+    assert bench.deaths == [peer(2)]
     assert bench.now - START < 1.0
 
 

@@ -16,6 +16,7 @@ from tests.core.harness import (
     Far,
     PeerBench,
     config,
+    deaths_frame,
     neighbour,
     notice_segment,
     peer,
@@ -27,7 +28,7 @@ from tests.core.mesh import Mesh
 from zmqgossip.core import outbox
 from zmqgossip.core.codes import Body, Evidence, Why
 from zmqgossip.core.config import DEFAULT, LAN
-from zmqgossip.core.deaths import GATHER_MAX_S
+from zmqgossip.core.deaths import GATHER_S
 from zmqgossip.core.events import Left, NeighbourDown, NeighbourReported, PeerDead, PeerJoined, PeerLeft, Ready, Refuted, VersionRefused
 from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.hearsay import HEARD_S
@@ -240,6 +241,11 @@ def heard(bench: PeerBench, origin: int, *notices: Notice, number: int = 1) -> N
     bench.gossip(bench.link(peer(2)).key, notice_segment(peer(origin), number, *notices))
 
 
+def heard_dead(bench: PeerBench, *records: PeerRecord) -> None:
+    """Neighbour 2 says that those are dead."""
+    bench.gossip(bench.link(peer(2)).key, deaths_frame(*records))
+
+
 def linked(**knobs: float) -> PeerBench:
     """A peer with the neighbours 2 and 3, which knows 4 too."""
     bench = PeerBench(knobs=config(neighbours_dialled=1, **knobs))
@@ -268,8 +274,8 @@ def test_who_is_short_of_links_dials_whoever_is_heard_of() -> None:
     assert bench.keys_of(peer(10).endpoint) == [], "one was wanted"
 
 
-@pytest.mark.parametrize("state", [ALIVE, SUSPECT, LEFT])
-def test_of_others_nobody_is_believed_but_that_they_are_dead(state: PeerState) -> None:
+@pytest.mark.parametrize("state", [ALIVE, SUSPECT, DEAD, LEFT])
+def test_a_notice_of_another_is_not_believed(state: PeerState) -> None:
     bench = linked()
     before = bench.state_of(peer(4))
     heard(bench, 9, Notice(peer(4, revision=1), state))
@@ -279,13 +285,13 @@ def test_of_others_nobody_is_believed_but_that_they_are_dead(state: PeerState) -
 
 def test_somebody_elses_word_that_a_peer_is_dead_is_taken() -> None:
     bench = linked()
-    heard(bench, 9, Notice(peer(4), DEAD))
+    heard_dead(bench, peer(4))
     assert bench.state_of(peer(4)) is DEAD and bench.events(PeerDead) == [PeerDead(peer(4))]
 
 
 def test_a_hint_that_a_linked_neighbour_is_dead_is_not_believed() -> None:
     bench = linked()
-    heard(bench, 9, Notice(peer(3), DEAD))
+    heard_dead(bench, peer(3))
     assert bench.state_of(peer(3)) is ALIVE and bench.link(peer(3)).state is LinkState.UP
     assert bench.count("dropped.hint_about_neighbour") == 1 and bench.events(PeerDead) == []
 
@@ -293,15 +299,19 @@ def test_a_hint_that_a_linked_neighbour_is_dead_is_not_believed() -> None:
 @pytest.mark.parametrize("revision", [2**31, 2**32 - 1])
 def test_a_death_that_no_refutation_could_exceed_is_not_believed(revision: int) -> None:
     bench = linked()
-    heard(bench, 9, Notice(peer(4, revision=revision), DEAD))
+    heard_dead(bench, peer(4, revision=revision))
     assert bench.state_of(peer(4)) is ALIVE
 
 
 @pytest.mark.parametrize("state", [ALIVE, DEAD, LEFT])
 def test_news_from_more_than_a_day_ahead_is_dropped(state: PeerState) -> None:
     bench = linked()
-    heard(bench, 4, Notice(peer(4, epoch=EPOCH + 2 * 86_400_000), state))
-    assert bench.state_of(peer(4)) is ALIVE
+    ahead = peer(4, epoch=EPOCH + 2 * 86_400_000)
+    if state is DEAD:
+        heard_dead(bench, ahead)
+    else:
+        heard(bench, 4, Notice(ahead, state))
+    assert bench.state_of(peer(4)) is ALIVE and bench.count("dropped.epoch") == 1
 
 
 def test_a_neighbour_that_says_by_gossip_that_it_goes_is_unlinked_without_a_bye() -> None:
@@ -314,8 +324,8 @@ def test_a_neighbour_that_says_by_gossip_that_it_goes_is_unlinked_without_a_bye(
 
 def test_several_notices_in_one_segment_all_count() -> None:
     bench = linked()
-    heard(bench, 9, Notice(peer(9), ALIVE), Notice(peer(4), DEAD), Notice(peer(1), ALIVE))
-    assert bench.state_of(peer(9)) is ALIVE and bench.state_of(peer(4)) is DEAD
+    heard(bench, 9, Notice(peer(4, revision=1), ALIVE), Notice(peer(9), ALIVE), Notice(peer(9, revision=1, ready=True), ALIVE))
+    assert bench.state_of(peer(9)) is ALIVE and bench.engine.members.ready_count == 1
 
 
 def listed_at_the_seed(bench: PeerBench, record: PeerRecord, state: PeerState) -> None:
@@ -340,7 +350,7 @@ def test_a_linked_neighbour_that_a_seed_took_off_is_still_believed_in() -> None:
 @pytest.mark.parametrize("revision", [3, 5])
 def test_whom_a_seed_lists_and_this_peer_holds_dead_is_told_what_it_must_exceed(revision: int) -> None:
     bench = linked()
-    heard(bench, 9, Notice(peer(4, revision=5), DEAD))
+    heard_dead(bench, peer(4, revision=5))
     bench.wait(HEARD_S - 0.1)
     bench.forget()
     listed_at_the_seed(bench, peer(4, revision=revision), ALIVE)
@@ -428,7 +438,7 @@ def test_a_leave_in_somebody_elses_name_ends_nothing() -> None:
 
 Accuser = Callable[[PeerBench, int], object]
 ACCUSERS: dict[str, Accuser] = {
-    "gossip says dead": lambda bench, revision: heard(bench, 9, Notice(peer(1, revision=revision), DEAD)),
+    "a neighbour says dead": lambda bench, revision: heard_dead(bench, peer(1, revision=revision)),
     "gossip says suspect": lambda bench, revision: heard(bench, 9, Notice(peer(1, revision=revision), SUSPECT)),
     "a seed's tombstone": lambda bench, revision: bench.reply(bench.asked_seeds[0], UnknownPeer(EPOCH, revision)),
 }
@@ -450,7 +460,7 @@ def test_a_verdict_that_is_already_exceeded_is_not_refuted_again(accuser: str) -
     ACCUSERS[accuser](bench, 6)
     bench.wait(5.0)
     bench.forget()
-    bench.gossip(bench.link(peer(2)).key, notice_segment(peer(8), 1, Notice(peer(1, revision=6), DEAD)))
+    heard_dead(bench, peer(1, revision=6))
     assert bench.engine.me.revision == 7 and bench.events(Refuted) == [] and bench.notices == []
 
 
@@ -469,18 +479,18 @@ def test_a_verdict_that_cannot_be_exceeded_harms_nobody(revision: int) -> None:
     bench = linked()
     bench.reply(bench.asked_seeds[0], UnknownPeer(EPOCH, revision))
     if revision < 2**32:
-        heard(bench, 9, Notice(peer(1, revision=revision), DEAD))
+        heard_dead(bench, peer(1, revision=revision))
     assert bench.engine.me.revision <= 2**32 - 1
     bench.wait(60.0)
 
 
 def test_a_liar_does_not_make_it_shout_at_wire_speed() -> None:
     bench = linked()
-    for number in range(1, 200):
-        heard(bench, 9, Notice(bench.engine.me, DEAD), number=number)
+    for _ in range(1, 200):
+        heard_dead(bench, bench.engine.me)
     assert len(bench.events(Refuted)) <= 2
     bench.wait(5.0)
-    heard(bench, 9, Notice(bench.engine.me, DEAD), number=500)
+    heard_dead(bench, bench.engine.me)
     assert 2 <= len(bench.events(Refuted)) <= 3, "later it answers again"
 
 
@@ -538,8 +548,8 @@ def test_somebody_else_at_a_neighbours_address_means_that_the_neighbour_is_dead(
     far.nonce = (3).to_bytes(8, "big")
     far.reply(Refused(Why.NOT_ME, 0, 0, []) if how == "not me" else UnknownLink(far.nonce, peer(77).id))
     assert bench.state_of(peer(3)) is DEAD and [report.evidence for _, report in bench.sent(Report)] == [Evidence.REPLACED]
-    bench.wait(GATHER_MAX_S)
-    assert [(notice.record, notice.state) for notice in bench.notices] == [(peer(3), DEAD)]
+    bench.wait(GATHER_S)
+    assert bench.deaths == [peer(3)]
 
 
 # -- leaving --------------------------------------------------------------------------------------------------------------

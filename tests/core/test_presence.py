@@ -11,9 +11,9 @@ from tests.core.harness import (
     START,
     PeerBench,
     config,
+    deaths_frame,
     members,
     neighbour,
-    notice_segment,
     peer,
     seed_at,
 )
@@ -21,7 +21,6 @@ from zmqgossip.core import outbox
 from zmqgossip.core.codes import Why
 from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted, SeedLost, WrongCluster
-from zmqgossip.core.gossip_messages import Notice
 from zmqgossip.core.messages import (
     Leave,
     LeaveHeard,
@@ -233,7 +232,7 @@ def test_what_became_true_while_a_registration_was_under_way_is_told_when_it_is_
     if far is None:
         neighbour(bench, 2)
     else:
-        far.gossip(notice_segment(peer(9), 1, Notice(bench.engine.me, PeerState.DEAD)))
+        far.gossip(deaths_frame(bench.engine.me))
     assert bench.engine.me.ready and bench.engine.me.revision == (change == "newer")
     bench.reply(key, Registered(True, 1, []))
     told = [body.record for _, body in [*bench.sent(Register), *bench.sent(Presence)]]

@@ -97,7 +97,7 @@ def test_the_codec_reads_and_writes_the_same_exchange(name: str) -> None:
     if "block" not in name:
         assert topic + CODEC.encode(body, exchange) == frame
     if topic == wire.TOPIC_DIGEST:
-        assert isinstance(body, g.Digest)
+        assert isinstance(body, g.Digest | g.Deaths)
     elif topic:
         assert isinstance(body, m.LinkUp)
         assert wire.parse_link_topic(topic) == (bytes.fromhex("a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"), body.nonce)
@@ -153,6 +153,7 @@ TYPES = {
     Annotated[list[Annotated[int, Meta(ge=0, lt=256)]], Meta(max_length=256)]: "[bucket]",
     Annotated[list[t.Count], Meta(max_length=256)]: "[hash]",
     Annotated[list[t.Member], Meta(max_length=512)]: "[held]",
+    Annotated[list[t.PeerRecord], Meta(min_length=1, max_length=100)]: "[dead]",
 }  # fmt: skip
 
 

@@ -62,6 +62,8 @@ def test_all_shows_who_comes_and_goes_and_a_pattern_hides_the_rest(tmp_path: Pat
         wait_for(lambda: f"alive {newcomer.endpoint} ready" in monitor.stdout.read_text(), 10, "a newcomer is seen")
         peers[2].end()
         wait_for(lambda: f"left {peers[2].endpoint}" in monitor.stdout.read_text(), 10, "a leave is seen")
+        peers[1].kill()
+        wait_for(lambda: f"dead {peers[1].endpoint}" in monitor.stdout.read_text(), 10, "a death is seen")
         code, took_s = monitor.end()
         assert (code, took_s < 1) == (0, True)
         assert "<1133>" not in monitor.stdout.read_text()

@@ -49,7 +49,7 @@ def monitor(
     with Stop() as stop:
         shown, publishing = _find(target, settings)
         say(f"watching {shown}, cluster {settings.cluster!r}; Ctrl-C ends it")
-        watch = Watch(publishing, settings.cluster)
+        watch = Watch(publishing, settings.cluster, deaths=everything)
         try:
             _Printer(shown, tokens, count, everything, payload, as_json).run(watch, stop)
         finally:
@@ -156,7 +156,7 @@ class _Printer:
         record, state = heard.notice.record, heard.notice.state.name.lower()
         if self._as_json:
             facts = {"peer": str(record.endpoint), "id": record.id.hex(), "state": state, "ready": record.ready}
-            self._object("member", None, **facts, by=heard.origin.hex())
+            self._object("member", None, **facts, by=heard.origin.hex() if heard.origin is not None else None)
         else:
             print(f"{state} {record.endpoint}{' ready' if record.ready and state == 'alive' else ''}", flush=True)
 

@@ -1,51 +1,55 @@
-"""Deaths that this peer found out, until it tells everybody.
+"""Deaths that this peer found out or heard of, until its neighbours hear them from it.
 
-When many die at one instant, each of their neighbours finds out several, and most deaths are found by several at once. So a death is
-told a moment later: together with the others of that moment, unless somebody else has told it meanwhile, or it was no death.
+A death goes from neighbour to neighbour: whoever hears of one that is news to him says it to all his neighbours, once, with all others
+of that moment. So it costs a frame a link, and when half of a network dies at one instant it is some frames a link for all of them
+(A. Das, I. Gupta, A. Motivala: SWIM, DSN 2002, section 4.1, where such news rides on probes).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from zmqgossip.core.gossip_messages import DEATHS_MAX, Deaths
 from zmqgossip.core.members import Members
 from zmqgossip.core.node import Node
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 
 DEATHS_DUE = "deaths due"
-GATHER_MIN_S, GATHER_MAX_S = 0.05, 0.35
-"""Drawn each time: whoever draws less spares the others their word. Gossip takes some 0.1 s to get round."""
-NOTICES_MAX = 100
-"""In one segment, of some 100 bytes each."""
+GATHER_S = 0.05
+"""From the first that is to be told: others of the same moment go with it."""
+GAP_S = 0.2
+"""Between two frames of deaths: in a mass failure each neighbour would otherwise bring every death by itself."""
 
 
-class Deaths:
+class UntoldDeaths:
     """What is still to be told of the dead."""
 
-    __slots__ = ("_found", "_members", "_node")
+    __slots__ = ("_free_at", "_members", "_node", "_waiting")
 
     def __init__(self, node: Node, members: Members) -> None:
         self._node = node
         self._members = members
-        self._found: dict[PeerId, PeerRecord] = {}
+        self._waiting: dict[PeerId, PeerRecord] = {}
+        self._free_at = 0.0  # from when the next may go out
 
-    def found(self, record: PeerRecord, now: float) -> None:
-        """Somebody is dead, of that record: everybody should hear it."""
-        if not self._found:
-            self._node.timers.set((DEATHS_DUE, 0), now + self._node.rng.uniform(GATHER_MIN_S, GATHER_MAX_S))
-        self._found[record.id] = record
+    def add(self, record: PeerRecord, now: float) -> None:
+        """Somebody is dead, of that record: neighbours should hear it."""
+        self._waiting[record.id] = record
+        self.arm(now)
 
-    def told(self, record: PeerRecord) -> None:
-        """Somebody else has told that death, as of that record."""
-        found = self._found.get(record.id)
-        if found is not None and record.order >= found.order:
-            del self._found[record.id]
-            self._node.counters.add("notices.told_by_another")
+    def arm(self, now: float) -> None:
+        """Plans when it is told, if there is anything to tell."""
+        if self._waiting and self._node.timers.when((DEATHS_DUE, 0)) is None:
+            self._node.timers.set((DEATHS_DUE, 0), max(now + GATHER_S, self._free_at))
 
-    def due(self) -> list[list[PeerRecord]]:
-        """Those that are still held dead of that record, a list a segment. Nothing is left to be told."""
-        found, self._found = self._found, {}
+    def due(self, now: float) -> Iterator[Deaths]:
+        """Those that are still held dead of that record, in as many frames as it takes. Nothing is left to be told."""
+        waiting, self._waiting = self._waiting, {}
         self._node.timers.cancel((DEATHS_DUE, 0))
-        dead = [record for record in found.values() if self._is_dead(record)]
-        return [dead[start : start + NOTICES_MAX] for start in range(0, len(dead), NOTICES_MAX)]
+        self._free_at = now + GAP_S
+        dead = [record for record in waiting.values() if self._is_dead(record)]
+        for start in range(0, len(dead), DEATHS_MAX):
+            yield Deaths(dead[start : start + DEATHS_MAX])
 
     def _is_dead(self, record: PeerRecord) -> bool:
         held = self._members.get(record.id)

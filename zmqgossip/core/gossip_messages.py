@@ -18,6 +18,8 @@ MARKS_MAX = 64
 """Marks of one stream under way: eight are usual, and a flush adds one."""
 RANGES_MAX = 64
 BUCKETS = 256
+DEATHS_MAX = 100
+"""In one frame, of some 100 bytes each."""
 WALKED_MEMBERS_MAX = 512
 """Members in one answer: with the longest addresses, 98 bytes each, three quarters of what a frame holds."""
 
@@ -52,7 +54,7 @@ class Messages(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True):
-    """One membership change as gossip: what the origin holds of `record`. ALIVE and LEFT count only from the record's owner."""
+    """One membership change as gossip: what the origin holds of `record`. It counts only from the record's owner, and tells the owner."""
 
     record: PeerRecord
     state: PeerState
@@ -155,6 +157,13 @@ class Digest(Body, frozen=True, array_like=True):
 
     code = Code.DIGEST
     entries: Annotated[list[Entry], Meta(max_length=ENTRIES_MAX)]
+
+
+class Deaths(Body, frozen=True, array_like=True):
+    """Peers that are dead: found so by the node, or heard by it from another. Published on the digest topic."""
+
+    code = Code.DEATHS
+    records: Annotated[list[PeerRecord], Meta(min_length=1, max_length=DEATHS_MAX)]
 
 
 class Ask(Body, frozen=True, array_like=True):

@@ -1,6 +1,6 @@
 """Hearsay: what others say of peers, and what of it this peer believes.
 
-Of himself everybody tells the truth; of others one gives hints. So ALIVE and LEFT count only from their owner, a DEAD about one's own
+Of himself everybody tells the truth; of others one gives hints. So ALIVE and LEFT count only from their owner, a death of one's own
 neighbour is checked by one's own probes, and who is held gone and said to live is asked himself.
 """
 
@@ -136,6 +136,23 @@ class Hearsay:
         self._node.counters.add("challenges.sent")
         self._membership.tell(PeerState.SUSPECT, [held.record], now)
 
+    def on_deaths(self, records: Sequence[PeerRecord], now: float) -> None:
+        """A neighbour has found out or heard that these are dead. What is news, and believed, is told on."""
+        members, counters = self._members, self._node.counters
+        for record in records:
+            if self._node.is_in_future(record.epoch, now):
+                counters.add("dropped.epoch")
+            elif record.id == self._membership.me.id:
+                self._membership.refute(record.epoch, record.revision, now)
+            elif members.get(record.id) is None:
+                counters.add("dropped.hint_about_unknown_life")
+            elif members.is_living(record.id):
+                self._hear_of_end(record, PeerState.DEAD, now)
+                if not members.is_living(record.id):
+                    self._membership.untold.add(record, now)
+            else:
+                self._membership.learn(record, PeerState.DEAD, now)  # of a newer record, perhaps
+
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""
         record, state = notice.record, notice.state
@@ -144,13 +161,6 @@ class Hearsay:
         elif record.id == self._membership.me.id:
             if state in (PeerState.DEAD, PeerState.SUSPECT):
                 self._membership.refute(record.epoch, record.revision, now)
-        elif state is PeerState.DEAD:
-            link = self._view.by_peer(record.id)
-            if link is not None and link.state is LinkState.UP:
-                self._node.counters.add("dropped.hint_about_neighbour")  # our own probes know better
-            elif self._is_plausible(record):
-                self._membership.learn(record, state, now)
-                self._membership.deaths.told(record)
         elif origin != record.id:
             self._node.counters.add("dropped.not_the_owner")
             if state is PeerState.SUSPECT:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from zmqgossip.core.accusations import Accusations
 from zmqgossip.core.baseline import Baseline
 from zmqgossip.core.codes import Evidence
-from zmqgossip.core.deaths import Deaths
+from zmqgossip.core.deaths import UntoldDeaths
 from zmqgossip.core.events import Isolated, MembersFull, MembersPartial, Ready, Refuted, VerdictHeard
 from zmqgossip.core.ghosts import Ghosts
 from zmqgossip.core.gossip import Gossip
@@ -29,7 +29,7 @@ from zmqgossip.core.renewal import Renewal
 from zmqgossip.core.shuffles import Shuffles
 from zmqgossip.core.types import Endpoint, PeerRecord, PeerState
 from zmqgossip.core.view import Link, LinkState, View
-from zmqgossip.core.wire import REVISION_MAX
+from zmqgossip.core.wire import REVISION_MAX, TOPIC_DIGEST
 
 REFUTE_GAP_S = 1.0
 """A liar who says again and again that this peer is dead must not make it shout at wire speed."""
@@ -46,7 +46,7 @@ class Membership:
         renewal: whether it doubts that it hears everybody.
         shuffles: its exchanges of candidates.
         ghosts: its search for those who are gone, and whom nobody has told of.
-        deaths: those that it found out and is about to tell.
+        untold: deaths that it found out or heard of, and is about to tell its neighbours.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Membership:
         self.renewal = Renewal(node, view, overlay)
         self.shuffles = Shuffles(node, view, members)
         self.ghosts = Ghosts(node, view, members, presence)
-        self.deaths = Deaths(node, members)
+        self.untold = UntoldDeaths(node, members)
 
     # -- what others should know of this peer -----------------------------------------------------------------------------
 
@@ -88,6 +88,7 @@ class Membership:
 
     def link_came_up(self, link: Link, now: float) -> None:
         self._liveness.watch(link, now)
+        self.untold.arm(now)
         self._gossip.trees.link_came_up(link, now)
         self.renewal.came_up(link)
         self._presence.found()
@@ -271,7 +272,7 @@ class Membership:
         if evidence is Evidence.MISSES:
             self.renewal.doubt(now)
         elif not self._members.is_living(link.peer.id):
-            self.deaths.found(link.peer, now)
+            self.untold.add(link.peer, now)
         self.lose(link, _WHY_LOST.get(evidence, f"{link.misses} misses"), now)
 
     def _has_left(self, record: PeerRecord) -> bool:
@@ -283,14 +284,21 @@ class Membership:
         """A seed has decided on a report."""
         dead = self._accusations.on_verdict(body, now)
         if dead is not None:
-            self.deaths.found(dead, now)
+            self.untold.add(dead, now)
         if body.state is not PeerState.SUSPECT:
             self._node.outbox.event(VerdictHeard(seed, body.target, body.state))
 
     def deaths_due(self, now: float) -> None:
-        """Tells everybody of those that were found dead a moment ago."""
-        for dead in self.deaths.due():
-            self.tell(PeerState.DEAD, dead, now)
+        """Tells the neighbours of those who were found or heard to be dead a moment ago."""
+        if not self._view.up_count:  # as soon as there is one
+            return
+        node = self._node
+        for deaths in self.untold.due(now):
+            if self._members.partial:
+                node.counters.add("deaths.spared", len(deaths.records))
+            else:
+                node.outbox.publish(TOPIC_DIGEST + node.codec.encode(deaths))
+                node.counters.add("deaths.told", len(deaths.records))
 
     def look_for_ghosts(self, now: float) -> None:
         """A seed has answered that it lists this peer."""
@@ -301,7 +309,7 @@ class Membership:
         """The end of a visit, and who is dead by that."""
         if dead is not None and not self._overlay.stopped:
             self.learn(dead, PeerState.DEAD, now)
-            self.deaths.found(dead, now)
+            self.untold.add(dead, now)
 
     def postpone(self, now: float) -> None:
         """This node was away: nobody is judged for what it did not hear meanwhile."""
@@ -315,4 +323,4 @@ class Membership:
             return
         dead = self._accusations.due(key, now)
         if dead is not None:
-            self.deaths.found(dead, now)
+            self.untold.add(dead, now)

@@ -25,6 +25,7 @@ from zmqgossip.core.codes import (
 from zmqgossip.core.gossip_messages import (
     Ask,
     BaselinePart,
+    Deaths,
     Digest,
     NotYet,
     Pull,
@@ -332,6 +333,6 @@ class WrongVersion(Body, frozen=True, array_like=True):
 BODIES: tuple[type[Body], ...] = (
     Register, Registered, NotListed, List, Listed, Presence, Present, UnknownPeer, Report, Verdict, Leave, LeaveHeard,
     Hello, Welcome, Refused, Bye, Shuffle, Shuffled, UnknownLink, LinkUp, Probe, Reply, Direct, Answer, Check, Checked,
-    Sync, BaselinePart, NotYet, Synced, Digest, Ask, Pull, Pulled, Walk, Walked, WrongCluster, WrongVersion,
+    Sync, BaselinePart, NotYet, Synced, Digest, Deaths, Ask, Pull, Pulled, Walk, Walked, WrongCluster, WrongVersion,
 )  # fmt: skip
 """All bodies of exchanges; GOSSIP and PROPAGATED are segments."""

@@ -14,7 +14,7 @@ from zmqgossip.core.errors import WireError
 from zmqgossip.core.events import ProbeReceived
 from zmqgossip.core.farewell import Farewell
 from zmqgossip.core.gossip import Gossip
-from zmqgossip.core.gossip_messages import Ask, BaselinePart, Digest, NotYet, Pull, Pulled, Sync, Synced, Walk, Walked
+from zmqgossip.core.gossip_messages import Ask, BaselinePart, Deaths, Digest, NotYet, Pull, Pulled, Sync, Synced, Walk, Walked
 from zmqgossip.core.hearsay import Hearsay
 from zmqgossip.core.liveness import Liveness
 from zmqgossip.core.membership import Membership
@@ -265,12 +265,16 @@ class Neighbours:
 
     # -- what comes over the SUB of a link, and to the XPUB ----------------------------------------------------------------
 
-    def on_digest(self, link: Link, frame: bytes, now: float) -> None:
-        """A neighbour says how its unsettled streams are. Raises WireError."""
+    def on_digest_topic(self, link: Link, frame: bytes, now: float) -> None:
+        """A neighbour says how its unsettled streams are, or who is dead. Raises WireError."""
         body, _ = self._node.codec.decode(frame)
-        if not isinstance(body, Digest):
-            raise WireError("unexpected")
-        self._gossip.on_digest(self._membership.me, link, body.entries, now)
+        match body:
+            case Digest():
+                self._gossip.on_digest(self._membership.me, link, body.entries, now)
+            case Deaths():
+                self._hearsay.on_deaths(body.records, now)
+            case _:
+                raise WireError("unexpected")
 
     def on_link_up(self, link: Link, frame: bytes, now: float) -> None:
         body, _ = self._node.codec.decode(frame)

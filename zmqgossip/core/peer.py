@@ -283,7 +283,8 @@ class PeerEngine:
             if topic == TOPIC_GOSSIP:
                 self._on_segment(link, frame, now)
             elif topic == TOPIC_DIGEST:
-                self.neighbours.on_digest(link, frame[1:], now)
+                self.neighbours.on_digest_topic(link, frame[1:], now)
+                self.direct.look(now)
             elif frame[:LINK_TOPIC_BYTES] == link_topic(self.me.id, link.theirs):
                 self.neighbours.on_link_up(link, frame[LINK_TOPIC_BYTES:], now)
             else:

@@ -14,9 +14,9 @@ import zmq
 
 from zmqgossip.core.counters import Counters
 from zmqgossip.core.errors import WireError
-from zmqgossip.core.gossip_messages import Notice
-from zmqgossip.core.types import Endpoint, PeerId
-from zmqgossip.core.wire import FLAG_MEMBERSHIP, TOPIC_GOSSIP, Codec, cluster_hash, decode_messages, decode_notices
+from zmqgossip.core.gossip_messages import Deaths, Notice
+from zmqgossip.core.types import Endpoint, PeerId, PeerState
+from zmqgossip.core.wire import FLAG_MEMBERSHIP, TOPIC_DIGEST, TOPIC_GOSSIP, Codec, cluster_hash, decode_messages, decode_notices
 from zmqgossip.runtime import islands, sockets
 
 STREAMS_MAX = 10_000
@@ -44,9 +44,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One membership change that passed, and the id of who announced it."""
+    """One membership change that passed, and the id of who announced it; None of a death, which neighbours tell one another."""
 
-    origin: PeerId
+    origin: PeerId | None
     notice: Notice
 
 
@@ -68,18 +68,20 @@ class Connection:
 class Watch:
     """An open watch. Use it from one thread, and close it there.
 
+    `deaths`: those that the peer tells are wanted too; with them come its digests, which are left aside.
+
     Attributes:
         counters: frames that were refused, by reason.
         missed: segments that did not get here.
     """
 
-    def __init__(self, publishing: Endpoint, cluster: str) -> None:
+    def __init__(self, publishing: Endpoint, cluster: str, *, deaths: bool = False) -> None:
         self.counters = Counters()
         self.missed = 0
         self._codec = Codec(cluster_hash(cluster))
         self._streams = islands.Seen(STREAMS_MAX, RANGES_MAX)
         self._context: sockets.Context = zmq.Context()
-        self._socket = sockets.sub(self._context, publishing, [TOPIC_GOSSIP])
+        self._socket = sockets.sub(self._context, publishing, [TOPIC_GOSSIP, TOPIC_DIGEST] if deaths else [TOPIC_GOSSIP])
         self._monitor = sockets.subscriber_monitor(self._socket)
         self._up: bool | None = None
         self._poller = zmq.Poller()
@@ -95,7 +97,7 @@ class Watch:
             return
         frame = self._socket.recv()
         try:
-            yield from self._read(frame)
+            yield from self._read_deaths(frame[1:]) if frame[:1] == TOPIC_DIGEST else self._read(frame)
         except WireError as error:
             self.counters.add(f"refused.{error.reason}")
 
@@ -105,6 +107,11 @@ class Watch:
             if up is not self._up:
                 self._up = up
                 yield Connection(up)
+
+    def _read_deaths(self, frame: bytes) -> Iterator[Heard]:
+        body, _ = self._codec.decode(frame)
+        if isinstance(body, Deaths):
+            yield from (Heard(None, Notice(record, PeerState.DEAD)) for record in body.records)
 
     def _read(self, frame: bytes) -> Iterator[Seen | Heard | Missed]:
         header = self._codec.decode_segment(frame)
