@@ -314,17 +314,42 @@ def test_one_client_does_not_take_the_places_of_all_others() -> None:
     assert bench.state_of(MANY[9]) is SUSPECT
 
 
-def test_so_many_cases_and_no_more_are_open_at_once() -> None:
+def test_so_many_cases_and_no_more_are_open_at_once_and_others_wait_for_their_turn() -> None:
     bench, _ = seed_with(*MANY, cases_max=5)
     for record in MANY[:7]:
         report(bench, record, by=MANY[-1])
-    assert [bench.state_of(record) for record in MANY[:7]] == [SUSPECT] * 5 + [ALIVE] * 2
-    assert bench.count("dropped.too_many_cases") == 2 and len(bench.open) == 5
+    assert [bench.state_of(record) for record in MANY[:7]] == [SUSPECT] * 7, "all are said to be looked at"
+    assert bench.count("dropped.too_many_cases") == 0 and len(bench.open) == 5
     for record in MANY[:5]:
         bench.answers_visit(record)
     bench.wait(WINDOW)
-    report(bench, MANY[5], by=MANY[-1])
-    assert bench.state_of(MANY[5]) is SUSPECT, "there is room again"
+    assert [bench.state_of(record) for record in MANY[:7]] == [ALIVE] * 5 + [SUSPECT] * 2 and len(bench.open) == 2
+    for record in MANY[5:7]:
+        bench.answers_visit(record)
+    bench.wait(WINDOW)
+    assert [bench.state_of(record) for record in MANY[:7]] == [ALIVE] * 7 and verdicts(bench, MANY[-1]) == [SUSPECT] * 7 + [ALIVE] * 7
+
+
+def test_who_waits_for_its_turn_is_removed_by_what_its_reporters_said_meanwhile() -> None:
+    bench, _ = seed_with(*MANY, cases_max=1)
+    report(bench, MANY[0], by=MANY[-1])
+    report(bench, MANY[1], by=MANY[-1])
+    report(bench, MANY[1], by=MANY[-2], evidence=Evidence.REFUSED)
+    bench.answers_visit(MANY[0])
+    bench.wait(WINDOW)
+    bench.knocked(bench.knocks[-1][0], REFUSED, REFUSED)
+    assert bench.state_of(MANY[1]) is DEAD
+    assert verdicts(bench, MANY[-1])[-1] is DEAD and verdicts(bench, MANY[-2]) == [SUSPECT, DEAD]
+
+
+def test_who_leaves_while_it_waits_for_its_turn_is_not_visited() -> None:
+    bench, _ = seed_with(*MANY, cases_max=1)
+    for record in MANY[:3]:
+        report(bench, record, by=MANY[-1])
+    bench.request(Leave(MANY[1], ticket_of(MANY[1]), 0), route=b"goer")
+    bench.answers_visit(MANY[0])
+    bench.wait(WINDOW)
+    assert bench.state_of(MANY[1]) is LEFT and bench.visit(MANY[2]) in bench.open
 
 
 def test_so_many_reporters_and_no_more_are_told() -> None:

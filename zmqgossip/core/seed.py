@@ -301,7 +301,7 @@ class SeedEngine:
             self.registry.set_state(entry, PeerState.SUSPECT, now)
             self.outbox.event(PeerSuspected(entry.record))
         else:
-            self._look_at(self.verdicts.case_of(entry.record.id), now)  # None when there was no room for a case
+            self._look_at(self.verdicts.case_of(entry.record.id), now)  # None when that client gets no more
 
     def _answer_moot(self, route: Route, body: Report, exchange: int) -> None:
         """Nothing to verify: the peer is not listed here, or has said since that it lives."""
@@ -321,7 +321,7 @@ class SeedEngine:
 
     def _decide(self, case: Case, decision: Decision, now: float) -> None:
         entry = case.entry
-        self.verdicts.close(case)
+        self.verdicts.close(case, now)
         if decision is Decision.HELD:
             self.counters.add("verdicts.held")
             self.outbox.event(PeerHeld(entry.record, self.verdicts.unreachable_count(now)))
@@ -344,7 +344,7 @@ class SeedEngine:
     def _take_off(self, entry: Entry, state: PeerState, now: float) -> None:
         case = self.verdicts.case_of(entry.record.id)
         if case is not None:
-            self.verdicts.close(case)
+            self.verdicts.close(case, now)
         self.registry.remove(entry, state, now)
 
     # -- time -------------------------------------------------------------------------------------------------------------

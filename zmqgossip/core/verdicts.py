@@ -41,12 +41,12 @@ class Decision(Enum):
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """One accused peer."""
+    """One accused peer; while `opened_at` is None, it waits for its turn."""
 
     key: int
     entry: Entry
-    opened_at: float
-    opener: Route  # whose report opened it
+    opener: Route  # whose report was the first
+    opened_at: float | None = None
     refused_by_reporter: bool = False
     refused_here: bool = False
     superseded: bool = False
@@ -58,44 +58,51 @@ class Case:
 
 
 class Verdicts:
-    """All open cases of one seed."""
+    """All cases of one seed: those that it looks into, and a line of those for which there is no room yet.
 
-    __slots__ = ("_by_peer", "_cases", "_node", "_unreachable", "_visits")
+    When hundreds die at one instant each is reported within a moment, and nobody reports it again.
+    """
+
+    __slots__ = ("_by_opener", "_by_peer", "_cases", "_line", "_node", "_unreachable", "_visits")
 
     def __init__(self, node: Node, visits: Visits) -> None:
         self._node = node
         self._visits = visits
         self._cases: dict[int, Case] = {}
-        self._by_peer: dict[PeerId, Case] = {}
+        self._line: dict[int, Case] = {}
+        self._by_peer: dict[PeerId, Case] = {}  # of both
+        self._by_opener: dict[Route, int] = {}  # how many
         self._unreachable: dict[PeerId, float] = {}  # accused whom this seed did not reach either, and when
 
     def accuse(self, entry: Entry, evidence: Evidence, route: Route, exchange: int, now: float) -> Case | None:
-        """Takes a report. The case, when it is a new one; none is opened while too many are."""
+        """Takes a report. The case, when it is a new one; a client gets none for more peers than it can have as neighbours."""
         case = self._by_peer.get(entry.record.id)
         is_new = case is None
-        if is_new and self._has_no_room(route):
-            self._node.counters.add("dropped.too_many_cases")
-            return None
         if case is None:
-            case = Case(self._node.new_key(), entry, now, route)
-            self._cases[case.key] = case
-            self._by_peer[entry.record.id] = case
-            self._visit(case, now)
-            self._knock(case)
-            self._node.timers.set((CASE_DUE, case.key), now + self._node.config.verify_window_s)
+            if self._by_opener.get(route, 0) >= self._node.config.neighbours_max:
+                self._node.counters.add("dropped.too_many_cases")
+                return None
+            case = Case(self._node.new_key(), entry, route)
+            self._line[case.key] = self._by_peer[entry.record.id] = case
+            self._by_opener[route] = self._by_opener.get(route, 0) + 1
         if len(case.reporters) < REPORTERS_MAX:
             case.reporters[route] = exchange
         if evidence is Evidence.REFUSED and not case.refused_by_reporter:
             case.refused_by_reporter = True
-            if not is_new:
+            if case.opened_at is not None:
                 self._knock(case)  # it may have crashed since the first report
+        self._open(now)
         return case if is_new else None
 
-    def _has_no_room(self, route: Route) -> bool:
-        """Nobody has more neighbours to report than a peer may have: one client must not take the places of all others."""
-        config = self._node.config
-        of_client = sum(case.opener == route for case in self._cases.values())
-        return len(self._cases) >= config.cases_max or of_client >= config.neighbours_max
+    def _open(self, now: float) -> None:
+        """Looks into those whose turn it is."""
+        while self._line and len(self._cases) < self._node.config.cases_max:
+            case = self._line.pop(next(iter(self._line)))
+            self._cases[case.key] = case
+            case.opened_at = now
+            self._visit(case, now)
+            self._knock(case)
+            self._node.timers.set((CASE_DUE, case.key), now + self._node.config.verify_window_s)
 
     def case_of(self, peer: PeerId) -> Case | None:
         return self._by_peer.get(peer)
@@ -166,12 +173,18 @@ class Verdicts:
         """Accused peers that this seed could not reach within the last `several_window_s`, those under way included."""
         since = now - self._node.config.several_window_s
         self._unreachable = {peer: at for peer, at in self._unreachable.items() if at >= since}
-        pending = (case for case in self._cases.values() if case.silent and not case.answered and case.opened_at >= since)
+        pending = (case for case in self._cases.values() if case.silent and not case.answered and (case.opened_at or 0.0) >= since)
         return len(self._unreachable) + sum(case.entry.record.id not in self._unreachable for case in pending)
 
-    def close(self, case: Case) -> None:
-        del self._cases[case.key]
+    def close(self, case: Case, now: float) -> None:
+        """It is decided, or nobody asks any more. The next may have its turn."""
         del self._by_peer[case.entry.record.id]
-        for name in (VISIT_AGAIN, CASE_DUE):
-            self._node.timers.cancel((name, case.key))
-        self._visits.abandon(case.key)
+        self._by_opener[case.opener] -= 1
+        if not self._by_opener[case.opener]:
+            del self._by_opener[case.opener]
+        if self._line.pop(case.key, None) is None:
+            del self._cases[case.key]
+            for name in (VISIT_AGAIN, CASE_DUE):
+                self._node.timers.cancel((name, case.key))
+            self._visits.abandon(case.key)
+        self._open(now)
