@@ -85,7 +85,8 @@ class Hearsay:
 
     def _hear_of_end(self, record: PeerRecord, state: PeerState, now: float) -> None:
         """Of those who are unknown here nothing is kept: a newcomer need not know who is gone."""
-        if self._members.get(record.id) is None:
+        held = self._members.get(record.id)
+        if held is None or (held.state is state and record.order <= held.record.order):
             return
         link = self._view.by_peer(record.id)
         if link is not None and link.state is LinkState.UP:
@@ -140,18 +141,21 @@ class Hearsay:
         """A neighbour has found out or heard that these are dead. What is news, and believed, is told on."""
         members, counters = self._members, self._node.counters
         for record in records:
+            held = members.get(record.id)
+            if held is not None and held.state in _GONE and record.order <= held.record.order:  # nearly all, in a mass failure
+                continue
             if self._node.is_in_future(record.epoch, now):
                 counters.add("dropped.epoch")
             elif record.id == self._membership.me.id:
                 self._membership.refute(record.epoch, record.revision, now)
-            elif members.get(record.id) is None:
+            elif held is None:
                 counters.add("dropped.hint_about_unknown_life")
             elif members.is_living(record.id):
                 self._hear_of_end(record, PeerState.DEAD, now)
                 if not members.is_living(record.id):
                     self._membership.untold.add(record, now)
             else:
-                self._membership.learn(record, PeerState.DEAD, now)  # of a newer record, perhaps
+                self._membership.learn(record, PeerState.DEAD, now)
 
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""

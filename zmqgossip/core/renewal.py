@@ -77,14 +77,11 @@ class Renewal:
         return goes
 
     def _too_many(self) -> Link | None:
-        settled = [link for link in self._view.up() if link.links >= SETTLED_LINKS and not link.leaving]
-        own_count = sum(link.dialled for link in self._view.up())
-        if own_count > self._node.config.neighbours_dialled:
-            choice = [link for link in settled if link.dialled]
-        elif len(self._view) > self._node.config.neighbours_max:
-            choice = [link for link in settled if not link.dialled]
-        else:
+        up = list(self._view.up())
+        is_own = sum([link.dialled for link in up]) > self._node.config.neighbours_dialled
+        if not is_own and len(self._view) <= self._node.config.neighbours_max:
             return None
+        choice = [link for link in up if link.dialled is is_own and link.links >= SETTLED_LINKS and not link.leaving]
         return min(choice, key=_up_at, default=None)
 
 

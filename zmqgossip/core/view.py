@@ -118,7 +118,7 @@ class View:
 
     @property
     def up_count(self) -> int:
-        return sum(1 for _ in self.up())
+        return len([link for link in self._by_key.values() if link.state is LinkState.UP])
 
     @property
     def dialled_count(self) -> int:

@@ -17,12 +17,15 @@ from random import Random
 
 from msgspec.structs import replace
 
+from zmqgossip.core.liveness import PROBE
 from zmqgossip.core.messages import Receipt, Register, Registered
 from zmqgossip.core.outbox import OPEN, REQUEST
 from zmqgossip.core.peer import PeerEngine
 from zmqgossip.core.presence import ASK, RENEW
 from zmqgossip.core.registry import LEASE
 from zmqgossip.core.seed import SeedEngine
+from zmqgossip.core.shuffles import SHUFFLE_DUE
+from zmqgossip.core.timers import TimerKey, Timers
 from zmqgossip.core.types import Member, PeerId, PeerState
 from zmqgossip.core.view import Link, LinkState
 from zmqgossip.core.wire import TOPIC_DIGEST, TOPIC_GOSSIP, link_topic
@@ -36,18 +39,35 @@ def settle(world: World, count: int, *, periodic: bool = True, links: Sequence[t
 
     `links`: who has dialled whom, as places from 0, for an overlay that was seen elsewhere; None draws one by the overlay's rule.
     `periodic`: probes, presence renewals and leases run, each from a random point of its interval. Otherwise nothing
-    happens by itself, for as long as it takes, until `begin_periodic`; only links that are made meanwhile are watched at once.
+    happens by itself, for as long as it takes, until `begin_periodic`, on links that are made meanwhile neither.
     """
     assert not world.peers, "a settled world begins settled: others join it afterwards"
     with rare_collections():
-        bodies = _settle(world, count, links, Random(f"{world.seed}/settled"))
+        bodies = [world.create_peer() for _ in range(count)]
+        if not periodic:
+            for body in bodies:
+                _engine(body).node.timers = _Muted()
+        _settle(world, bodies, links, Random(f"{world.seed}/settled"))
     if periodic:
         begin_periodic(world)
     return bodies
 
 
-def _settle(world: World, count: int, links: Sequence[tuple[int, int]] | None, luck: Random) -> list[Body]:
-    bodies = [world.create_peer() for _ in range(count)]
+class _Muted(Timers):
+    """Timers without those of what links do at intervals. The others are not set before `begin_periodic`."""
+
+    __slots__ = ("is_on",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_on = True
+
+    def set(self, key: TimerKey, at: float) -> None:
+        if not self.is_on or key[0] not in (PROBE, SHUFFLE_DUE):
+            super().set(key, at)
+
+
+def _settle(world: World, bodies: list[Body], links: Sequence[tuple[int, int]] | None, luck: Random) -> None:
     peers = [_engine(body) for body in bodies]
     for peer in peers:
         peer.membership.me = replace(peer.me, ready=True)
@@ -58,7 +78,6 @@ def _settle(world: World, count: int, links: Sequence[tuple[int, int]] | None, l
     _tell_members(world, peers, luck)
     for body, peer in zip(bodies, peers, strict=True):
         _make_ready(world, body, peer)
-    return bodies
 
 
 def begin_periodic(world: World) -> None:
@@ -74,6 +93,9 @@ def begin_periodic(world: World) -> None:
     for body in world.peers:
         peer = _engine(body)
         config, rng, timers = peer.node.config, peer.node.rng, peer.node.timers
+        if isinstance(timers, _Muted):
+            timers.is_on = False
+        peer.membership.shuffles.arm(now)
         for link in peer.view.up():
             peer.liveness.watch(link, now)
         for key in [key for key in body.dealers if peer.presence.knows(key)]:
