@@ -15,6 +15,8 @@ be the one that is cut off.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from zmqgossip.core.members import Members
 from zmqgossip.core.messages import Checked
 from zmqgossip.core.node import Node
@@ -80,7 +82,9 @@ class Ghosts:
     def _whom(self) -> PeerRecord | None:
         """The one of the last visit until that is decided, else somebody random: not all peers visit the same."""
         if self._suspect is None or not self._is_ghost(self._suspect):
-            ghosts = [member.record.id for member in self._members.living() if self._is_ghost(member.record.id)]
+            vouched = dict.fromkeys(chain.from_iterable(self._vouched))
+            strangers = [member.record.id for member in self._members.living() if member.record.id not in vouched]
+            ghosts = [peer for peer in strangers if self._is_ghost(peer)]
             self._suspect, self._failures = self._node.rng.choice(ghosts) if ghosts else None, 0
         held = self._members.get(self._suspect) if self._suspect is not None else None
         return None if held is None else held.record

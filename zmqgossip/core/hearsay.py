@@ -49,8 +49,7 @@ class Hearsay:
                 continue
             held = self._members.get(record.id)
             if state in _GONE:
-                link = self._view.by_peer(record.id)
-                if self._members.is_living(record.id) and (link is None or link.state is not LinkState.UP):
+                if held is not None and held.state not in _GONE and not self._is_linked(record.id):
                     self._membership.learn(record, state, now)
             elif held is not None and held.state is PeerState.DEAD and record.order <= held.record.order:
                 self._challenge(record, held, now)
@@ -62,6 +61,11 @@ class Hearsay:
             self._returned_count = self._presence.returned_count
             self._membership.renewal.doubt(now)  # where a seed was out of reach, others may have been
         self._membership.renewal.on_sample(self._membership.me, members, now)
+
+    def _is_linked(self, peer: PeerId) -> bool:
+        """Whether there is a link with it that is up."""
+        link = self._view.by_peer(peer)
+        return link is not None and link.state is LinkState.UP
 
     def _is_useless(self, record: PeerRecord, now: float) -> bool:
         """Whether it would only take a better one's place among the candidates of a part of all: it was dialled and not met."""
@@ -88,8 +92,7 @@ class Hearsay:
         held = self._members.get(record.id)
         if held is None or (held.state is state and record.order <= held.record.order):
             return
-        link = self._view.by_peer(record.id)
-        if link is not None and link.state is LinkState.UP:
+        if self._is_linked(record.id):
             self._node.counters.add("dropped.hint_about_neighbour")
         elif self._is_plausible(record):
             self._membership.learn(record, state, now)
@@ -110,10 +113,8 @@ class Hearsay:
 
     def _moves_a_life(self, held: PeerRecord, said: PeerRecord) -> bool:
         """Whether a record would give a life another address or too new a revision, or a linked neighbour another life."""
-        link = self._view.by_peer(said.id)
-        is_linked = link is not None and link.state is LinkState.UP
         if held.epoch != said.epoch:
-            return is_linked
+            return self._is_linked(said.id)
         return moves(held, said) or said.revision > held.revision + REVISIONS_AHEAD_MAX
 
     def _challenge(self, listed: PeerRecord, held: Member, now: float) -> None:
@@ -192,9 +193,10 @@ class Hearsay:
         return link is not None and link.state is LinkState.UP and moves(link.peer, record)
 
     def _is_plausible(self, record: PeerRecord) -> bool:
-        """Whether somebody else's word on a death is taken: of a life that is known here, and of a record its owner can still exceed."""
+        """Whether somebody else's word on a death is taken: of a life and an address known here, and of a record its owner can exceed."""
         held = self._members.get(record.id)
-        if held is None or held.record.epoch != record.epoch or record.revision > held.record.revision + REVISIONS_AHEAD_MAX:
+        is_known = held is not None and held.record.epoch == record.epoch and not moves(held.record, record)
+        if not is_known or held is None or record.revision > held.record.revision + REVISIONS_AHEAD_MAX:
             self._node.counters.add("dropped.hint_about_unknown_life")
             return False
         return True

@@ -107,7 +107,9 @@ class Buckets:
             del self._by_client[client]
 
     def take(self, client: Hashable, size: int, now: float) -> bool:
-        return self.of(client, now).take(size, now)
+        """Whether a frame of that client passes."""
+        bucket = self._last if client == self._last_client else None
+        return (bucket or self.of(client, now)).take(size, now)
 
     def __len__(self) -> int:
         return len(self._by_client)

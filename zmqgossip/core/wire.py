@@ -303,7 +303,14 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], body: memoryview) -> T:
         raise WireError("body", str(error)) from None
 
 
+_LOOKED_AT = frozenset(("revision", "epoch", "host", "record", "target", "sample", "members", "candidates", "records"))
+_PLAIN = frozenset(kind for kind in BODIES if not _LOOKED_AT.intersection(kind.__struct_fields__))
+"""Bodies of which the decoder has seen all there is to see: most of those that come often."""
+
+
 def _validate(body: Body) -> None:
+    if type(body) in _PLAIN:
+        return
     if getattr(body, "revision", 0) > REVISION_MAX or getattr(body, "epoch", 0) > U64_MAX:
         raise WireError("field", "revision or epoch")
     host = getattr(body, "host", None)
@@ -314,8 +321,8 @@ def _validate(body: Body) -> None:
         _validate_record(record)
     for member in getattr(body, "sample", None) or getattr(body, "members", None) or ():
         _validate_record(member.record)
-    for candidate in getattr(body, "candidates", None) or ():
-        _validate_record(candidate)
+    for other in getattr(body, "candidates", None) or getattr(body, "records", None) or ():
+        _validate_record(other)
 
 
 def _validate_record(record: PeerRecord) -> None:

@@ -170,7 +170,9 @@ class Body:
             self._do(outbox.drain(), now)
         if self.leaving and self.gossip is not None and self.gossip.finished and self.live:
             self.world.end(self)
-        else:
+            return
+        deadline, wakes = self.engine.next_deadline, self.wakes
+        if deadline is not None and (not wakes or deadline < wakes[-1]):  # else `arm` would find nothing to do: nearly always
             self.arm()
 
     def arm(self) -> None:

@@ -25,7 +25,7 @@ PENDING_MAX = 1 << 16
 """Bytes that are gathered before they are hashed: a hash costs more to call than to feed."""
 
 Detail: TypeAlias = bytes | Event | str
-_HEAD = struct.Struct(">dBBBI")
+_HEAD = struct.Struct(">dI")
 _CODE = struct.Struct(">H")
 _EXCHANGE_CODE_AT = 16
 _SEGMENT_CODE_AT = WAY_START
@@ -45,7 +45,7 @@ class Trace:
 
     def note(self, now: float, node: str, kind: str, detail: Detail = b"", other: str = "") -> None:
         """Takes in one event of `node`, from `other` if somebody sent it. An Event counts by its class and its fields."""
-        if isinstance(detail, bytes):
+        if type(detail) is bytes:
             data = detail
         elif isinstance(detail, str):
             data = detail.encode()
@@ -53,8 +53,8 @@ class Trace:
             data = type(detail).__name__.encode() + msgspec.msgpack.encode(detail)
         self.count += 1
         pending = self._pending
-        pending += _HEAD.pack(now, len(node), len(kind), len(other), len(data))
-        pending += f"{node}{kind}{other}".encode()
+        pending += _HEAD.pack(now, len(data))
+        pending += f"{node}\n{kind}\n{other}\n".encode()
         pending += data
         if len(pending) > PENDING_MAX:
             self._hash.update(pending)
