@@ -45,7 +45,7 @@ class Hearsay:
         """What a seed lists, and whom it took off lately. It has looked for itself, but knows no newer record than the owner's."""
         for member in members:
             record, state = member.record, member.state
-            if self._is_useless(record, now):
+            if (state in _GONE and self._members.has_buried(record)) or self._is_useless(record, now):
                 continue
             held = self._members.get(record.id)
             if state in _GONE:
@@ -142,9 +142,9 @@ class Hearsay:
         """A neighbour has found out or heard that these are dead. What is news, and believed, is told on."""
         members, counters = self._members, self._node.counters
         for record in records:
-            held = members.get(record.id)
-            if held is not None and held.state in _GONE and record.order <= held.record.order:  # nearly all, in a mass failure
+            if members.has_buried(record):  # nearly all, in a mass failure
                 continue
+            held = members.get(record.id)
             if self._node.is_in_future(record.epoch, now):
                 counters.add("dropped.epoch")
             elif record.id == self._membership.me.id:

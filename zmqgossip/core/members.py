@@ -124,6 +124,13 @@ class Members:
             if member.record.id != self._own:
                 self._store(member)
 
+    def begin_as(self, other: Members, its_own: Member) -> None:
+        """The same with all that another has that knows everybody, and that one itself. For thousands of tables of thousands."""
+        self._living = other._living | {its_own.record.id: its_own}
+        mine = self._living.pop(self._own)
+        self.ready_count = other.ready_count + its_own.record.ready - mine.record.ready
+        self.folds, self.root = list(other.folds), other.root  # each table's own record stands in them
+
     def learn(self, record: PeerRecord, state: PeerState, wall: float) -> Change:
         """`apply`, and the user is told what it changed; in a partial table, of those that are followed."""
         held = self._living.get(record.id)
@@ -294,6 +301,11 @@ class Members:
 
     def get(self, peer: PeerId) -> Member | None:
         return self._living.get(peer) or self._tombstones.get(peer)
+
+    def has_buried(self, record: PeerRecord) -> bool:
+        """Whether there is a tombstone of that life, of this record of it or a later one."""
+        held = self._tombstones.get(record.id)
+        return held is not None and record.epoch == held.record.epoch and record.revision <= held.record.revision
 
     def is_living(self, peer: PeerId) -> bool:
         return peer in self._living

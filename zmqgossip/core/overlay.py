@@ -107,9 +107,11 @@ class Overlay:
         candidates: list[PeerRecord] = []
         suspects: list[PeerRecord] = []
         waits_until: float | None = None
+        nearby = {link.peer.id: None for link in self._view.links()}
+        nearby[me.id] = None
         for member in self._members.living():
             record = member.record
-            if record.id == me.id or self._view.by_peer(record.id) is not None:
+            if record.id in nearby:
                 continue
             not_before = self._backoff.not_before(record.id)
             if not_before <= now:

@@ -275,8 +275,10 @@ class PeerEngine:
         if link is None:
             self.counters.add("dropped.link_gone")
             return
-        if not self.gossip_gate.lets_in(key, len(frame), now):
-            self.gossip_gate.turn_away(key, str(link.peer), now)
+        if link.tap is None:
+            link.tap = self.gossip_gate.tap(now)
+        if not link.tap.take(len(frame), now):
+            self.gossip_gate.turn_away(key, str(link.peer), now, link.tap)
             return
         try:
             topic = frame[:1]

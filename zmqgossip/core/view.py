@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from zmqgossip.core.messages import Receipt
+from zmqgossip.core.rates import Bucket
 from zmqgossip.core.types import PeerId, PeerRecord
 
 
@@ -67,6 +68,7 @@ class Link:
     waited: list[tuple[float, float]] = field(default_factory=list)  # when, and how long, others waited for it
     asked_at: float | None = None  # how its streams are; None when it has answered
     asked_again_at: float = 0.0
+    tap: Bucket | None = None  # how much may come from its SUB
 
 
 class View:

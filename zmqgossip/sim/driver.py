@@ -18,6 +18,7 @@ from zmqgossip.sim.baselines.plumtree import Plumtree
 from zmqgossip.sim.baselines.relay import Kind, beside
 from zmqgossip.sim.body import Body
 from zmqgossip.sim.checkers import SAFETY, up_links, wrong_deliveries
+from zmqgossip.sim.garbage import rare_collections
 from zmqgossip.sim.scenario import ANYBODY, EVERYBODY, Churn, Kill, Pour, Recover, Report, Say, Slowdown, Stall, Step, Variant, Wait
 from zmqgossip.sim.settled import begin_periodic, settle
 from zmqgossip.sim.world import Violation, World
@@ -36,6 +37,11 @@ SAMPLES = 40
 
 def play(variant: Variant, seed: int, progress: Progress = lambda words, share: None) -> Report:
     """One world from its beginning to its end, and the yardsticks beside it."""
+    with rare_collections():
+        return _play(variant, seed, progress)
+
+
+def _play(variant: Variant, seed: int, progress: Progress) -> Report:
     report = Report(variant.name)
     world = World(seed, variant.config, weather=variant.weather, keep=False)
     if variant.pipe_max is not None:

@@ -200,7 +200,10 @@ def _tell_members(world: World, peers: list[PeerEngine], luck: Random) -> None:
     for peer in peers:
         members, config = peer.members, peer.node.config
         if len(peers) <= config.members_full_max:
-            members.begin(everybody)
+            if peer is peers[0]:
+                members.begin(everybody)
+            else:
+                members.begin_as(peers[0].members, everybody[0])
         else:
             members.narrow(config.candidates_max, peer.node.rng, peer.node.wall(world.now))
             near = [by_id[link.peer.id] for link in peer.view.links()]
