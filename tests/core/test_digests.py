@@ -20,7 +20,7 @@ from tests.core.streaming import (
     says,
     stream_of,
 )
-from zmqgossip.core.digests import STEP_MAX_S, packed
+from zmqgossip.core.digests import GAP_S, STEP_MAX_S, packed
 from zmqgossip.core.gossip_messages import ENTRIES_MAX, MARKS_MAX, Ask, Digest, Entry, FlushReport
 from zmqgossip.core.marks import FLUSHES_KEPT, SLOW_NAMED_MAX
 from zmqgossip.core.stream import Mark, Stream
@@ -41,22 +41,24 @@ def test_what_has_come_is_said_after_50_ms_then_less_and_less_often_down_to_once
     far.gossip(segment(ORIGIN, 1))
     says(far, entry(ORIGIN, 0))
     bench.wait(6.0)
-    assert said(bench, at)[:7] == [0.05, 0.3, 0.8, 1.8, 2.8, 3.8, 4.8]
+    assert said(bench, at)[:7] == [0.05, 0.45, 0.95, 1.95, 2.95, 3.95, 4.95]
 
 
-def test_what_flows_is_said_250_ms_after_the_first_that_was_not_said_and_50_ms_after_the_last() -> None:
+def test_what_flows_is_said_400_ms_after_the_last_time_and_soon_after_the_last() -> None:
     bench, (far,) = begun(2)
     at = bench.now
     for number in range(1, 101):  # a second long
         far.gossip(segment(ORIGIN, number))
         bench.wait(0.01)
     apart = [later - sooner for sooner, later in pairwise([0.0, *said(bench, at)])]
-    assert len(apart) == 3 and all(0.2 <= seconds <= 0.46 for seconds in apart), "a digest about something else may come just before"
-    bench.wait(0.15)
+    assert len(apart) in (2, 3) and all(0.2 <= seconds <= GAP_S + 0.06 for seconds in apart), (
+        "a digest about something else may come just before"
+    )
+    bench.wait(GAP_S)
     assert entries(bench)[-1].contiguous == 100
 
 
-def test_streams_that_change_at_different_moments_share_digests_five_a_second() -> None:
+def test_streams_that_change_at_different_moments_share_digests_five_in_two_seconds() -> None:
     bench, (far,) = begun(2)
     origins = [peer(number) for number in range(100, 150)]
     at = bench.now
@@ -65,7 +67,7 @@ def test_streams_that_change_at_different_moments_share_digests_five_a_second() 
             far.gossip(segment(origin, number))
             bench.wait(0.004)
     found = digests(bench, at)
-    assert 5 <= len(found) <= 11 and sum(len(body.entries) for _, body in found) >= 350
+    assert 4 <= len(found) <= 6 and sum(len(body.entries) for _, body in found) >= 150
 
 
 def test_what_comes_while_a_stream_is_said_once_a_second_is_said_as_soon_as_the_first() -> None:
@@ -76,8 +78,8 @@ def test_what_comes_while_a_stream_is_said_once_a_second_is_said_as_soon_as_the_
     bench.wait(10.0)
     at = bench.now
     far.gossip(segment(ORIGIN, 3))
-    bench.wait(0.06)
-    assert said(bench, at)[-1] == 0.05 and entries(bench)[-1].contiguous == 3
+    bench.wait(GAP_S)
+    assert 0.05 <= said(bench, at)[-1] < GAP_S and entries(bench)[-1].contiguous == 3
 
 
 def test_nothing_is_said_at_once_when_a_stream_goes_on_that_was_quiet() -> None:

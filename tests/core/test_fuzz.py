@@ -32,6 +32,7 @@ from zmqgossip.core.events import FrameRefused, VersionRefused
 from zmqgossip.core.gate import Gate
 from zmqgossip.core.outbox import Effect, Knock, Outbox
 from zmqgossip.core.peer import PeerEngine
+from zmqgossip.core.rates import Bucket
 from zmqgossip.core.seed import SeedEngine
 from zmqgossip.core.types import Endpoint, Member, PeerRecord, PeerState, Whom
 from zmqgossip.core.view import LinkState
@@ -274,7 +275,7 @@ class Seed:
 
 def picture(thing: Any, path: tuple[int, ...] = ()) -> Any:
     """Everything that an engine holds, luck and deadlines included, but not what it counted or weighed: two pictures can be compared."""
-    if isinstance(thing, (Counters, Outbox, Gate)):
+    if isinstance(thing, (Counters, Outbox, Gate, Bucket)):
         return None
     if isinstance(thing, Random):
         return thing.getstate()

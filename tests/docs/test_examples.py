@@ -48,6 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (directory / "config.json").write_text(json.dumps({"cluster": "docs", "profile": "lan", "seeds": listed}))
         with Peer(config=directory / "config.json") as first, Peer(config=directory / "config.json") as second:
             first.ready(10)
+            second.ready(10)  # or it may not hear the hello of the first program
             (directory / "port").write_text(str(first.me.port))
 
             @second.on("never.said")

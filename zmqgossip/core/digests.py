@@ -2,9 +2,8 @@
 
 A digest is a state and not an event: it rides a pipe that may drop, and the next one makes up for it. What has changed is said
 when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 250 ms, 500 ms and each second, all that is
-due together and five times a second at most; what somebody
-waits for (a mark that is done, or has come) is said when timers are next looked at: at the end of the turn, or, of what is published
-after them in a turn, in the next, which follows at once. A stream that is quiet for two seconds and the same at every neighbour that
+due together and with 400 ms between two digests; what somebody waits for (a mark that is done, or has come) is said when timers are next
+looked at: at the end of the turn, or, of what is published after them in a turn, in the next, which follows at once. A stream that is quiet for two seconds and the same at every neighbour that
 spoke of it is settled, and not spoken of any more.
 """
 
@@ -27,7 +26,7 @@ STEP_MIN_S = 0.25
 STEP_MAX_S = 1.0
 FLOWING_S = 0.25
 """After the first change: while a stream flows nobody needs to be told so often, a gap shows by itself."""
-GAP_S = 0.2
+GAP_S = 0.4
 """Between two digests that nobody waits for: of many streams each would be due at another moment, and a digest costs its readers a turn."""
 DIGEST_BYTES_MAX = 60_000
 ENTRY_BYTES, MARK_BYTES = 80, 28
