@@ -168,6 +168,22 @@ def test_the_only_neighbour_left_after_gone_is_believed_after_a_second() -> None
     assert numbers(bench) == [1, 5, 6, 7, 8, 9] and lost(bench) == [(2, 4)]
 
 
+def test_the_only_neighbour_left_after_gone_is_not_believed_while_the_origin_lives_and_may_be_linked_yet() -> None:
+    bench, (far,) = begun(2)
+    bench.call(lambda now: bench.engine.membership.learn(ORIGIN, PeerState.ALIVE, now))
+    far.gossip(segment(ORIGIN, 1))
+    says(far, entry(ORIGIN, 9))
+    bench.wait(0.06)
+    for _ in range(8):
+        gives(far, ORIGIN, [], oldest=5, contiguous=9)
+        bench.wait(3.0)
+    assert stream_of(bench).contiguous == 1 and lost(bench) == []
+    bench.call(lambda now: bench.engine.membership.learn(ORIGIN, PeerState.DEAD, now))
+    bench.wait(3.0)
+    gives(far, ORIGIN, [5, 6, 7, 8, 9])
+    assert numbers(bench) == [1, 5, 6, 7, 8, 9] and lost(bench) == [(2, 4)]
+
+
 def test_where_nothing_is_kept_any_more_all_is_named_at_once() -> None:
     bench, (far,) = begun(2)
     far.gossip(segment(ORIGIN, 1))

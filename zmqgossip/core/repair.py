@@ -44,7 +44,8 @@ HOPELESS_S = 3.0
 UNKNOWN_S = 30.0
 """The same where the origin lives, which has it if anybody has, or is not known: what tells of it may be in what is missing."""
 ALONE_S = 1.0
-"""How long a second neighbour that has it is waited for, before the only one is believed that the rest is gone."""
+"""How long a second neighbour that has it is waited for, before the only one is believed that the rest is gone; UNKNOWN_S if the origin
+lives and is no neighbour yet, for it has it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -302,7 +303,10 @@ class Repair:
             return inf
         if others:
             return ALONE_S if stream.gone_since == stream.jumped_at else slow_after_s
-        return ALONE_S if gone_count == 1 else 0.0
+        if gone_count > 1:
+            return 0.0
+        may_come = self._may_live(stream.origin) and not any(_is_origin(stream, link) for link in self._view.synced())
+        return UNKNOWN_S if may_come else ALONE_S
 
     def jumped(self, stream: Stream, now: float) -> None:
         """The stream goes on behind what was lost. The next gap was waited for with this one: only who jumps too gets more of it."""
