@@ -3,8 +3,8 @@
 A digest is a state and not an event: it rides a pipe that may drop, and the next one makes up for it. What has changed is said
 when it has rested for 50 ms, 250 ms after the first of it while it flows, then again after 250 ms, 500 ms and each second, all that is
 due together and with 400 ms between two digests; what somebody waits for (a mark that is done, or has come) is said when timers are next
-looked at: at the end of the turn, or, of what is published after them in a turn, in the next, which follows at once. A stream that is quiet for two seconds and the same at every neighbour that
-spoke of it is settled, and not spoken of any more.
+looked at: at the end of the turn, or, of what is published after them in a turn, in the next, which follows at once. A stream that is
+quiet for two seconds and the same at every neighbour that spoke of it is settled, and not spoken of any more.
 """
 
 from __future__ import annotations
