@@ -21,10 +21,14 @@ def _config(degree: int, parents: int) -> ProtocolConfig:
     return config if degree == 8 else replace(config, neighbours_dialled=2, neighbours_max=6)
 
 
-def _grid(peers: int, steps: tuple[Step, ...]) -> list[tuple[int, int, Variant]]:
+def _grid(peers: int, steps: tuple[Step, ...], *, periodic: bool) -> list[tuple[int, int, Variant]]:
     """Both degrees with one and two parents. The yardsticks stand beside k=1; the overlay of k=2 is the same."""
     return [
-        (degree, parents, Variant(f"degree {degree}, k={parents}", peers, steps, _config(degree, parents), LINKS, beside))
+        (
+            degree,
+            parents,
+            Variant(f"degree {degree}, k={parents}", peers, steps, _config(degree, parents), LINKS, beside, periodic=periodic),
+        )
         for degree in (8, 4)
         for parents, beside in ((1, YARDSTICKS), (2, ()))
     ]
@@ -66,9 +70,10 @@ D1_LATE = "degree 4: flood 254, Plumtree 257"
 
 
 def _one_source(peers: int) -> Plan:
+    """Without probes and presence: they carry no message, and at 10,000 peers were two thirds of the work."""
     steps = (Say("warm-up", 1, 30, 0.25, quiet_s=1, learns=True), Say("steady", 1, 20, 0.25, quiet_s=1))
     rows = []
-    for degree, parents, variant in _grid(peers, steps):
+    for degree, parents, variant in _grid(peers, steps, periodic=False):
         name, beside = variant.name, f"degree {degree}, k=1"
         at_4 = degree == 4
         rows += _yardsticks(name) if parents == 1 else [_same_overlay(name, beside)]
@@ -77,7 +82,7 @@ def _one_source(peers: int) -> Plan:
         rows.append(Must(f"{name}: RMR", f"{name}/steady.rmr", most=most, others=D1_COPIES if at_4 else ""))
         rows.append(Must(f"{name}: RMR while warming up", f"{name}/warm-up.rmr"))
         rows += _late(name, beside, 1.1, D1_LATE if at_4 else "")
-    return Plan(tuple(variant for _, _, variant in _grid(peers, steps)), tuple(rows), DRAWN)
+    return Plan(tuple(variant for _, _, variant in _grid(peers, steps, periodic=False)), tuple(rows), DRAWN)
 
 
 # -- D2 -------------------------------------------------------------------------------------------------------------------
@@ -90,7 +95,7 @@ def _all_publish(peers: int) -> Plan:
     every_s = 0.5 if peers >= 300 else 0.25
     steps = (Say("warm-up", EVERYBODY, 16, every_s, quiet_s=1, learns=True), Say("steady", EVERYBODY, 4, every_s, quiet_s=1))
     rows = []
-    for degree, parents, variant in _grid(peers, steps):
+    for degree, parents, variant in _grid(peers, steps, periodic=True):
         name, beside = variant.name, f"degree {degree}, k=1"
         rows += _yardsticks(name) if parents == 1 else [_same_overlay(name, beside)]
         rows += _delivered(name)
@@ -99,7 +104,7 @@ def _all_publish(peers: int) -> Plan:
         rows.append(Must(f"{name}: RMR with them", f"{name}/steady.rmr", most=0.5, of=f"{beside}/flood.steady.rmr"))
         rows.append(Must(f"{name}: RMR while warming up", f"{name}/warm-up.rmr"))
         rows += _late(name, beside, 1.1, D2_LATE[degree])
-    return Plan(tuple(variant for _, _, variant in _grid(peers, steps)), tuple(rows), DRAWN)
+    return Plan(tuple(variant for _, _, variant in _grid(peers, steps, periodic=True)), tuple(rows), DRAWN)
 
 
 # -- D4 -------------------------------------------------------------------------------------------------------------------
