@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.core.harness import CODEC, PeerBench, deaths_frame, neighbour, notice_segment, peer
 from tests.core.streaming import Far, begun
@@ -59,7 +60,7 @@ def test_what_is_heard_meanwhile_goes_with_the_next_frame_and_that_keeps_its_dis
         assert bench.deaths == [], place
     bench.wait(GATHER_S - 0.04)
     assert bench.deaths == DEAD_ONES
-    far.gossip(deaths_frame(peer(2, revision=1)))  # nobody known
+    far.gossip(deaths_frame(peer(77)))  # nobody known
     bench.call(lambda now: bench.engine.membership.learn(peer(20), ALIVE, now))
     far.gossip(deaths_frame(peer(20)))
     bench.wait(GAP_S - 0.001)
@@ -83,13 +84,55 @@ def test_what_is_heard_is_told_on_once_however_often_it_is_heard() -> None:
     assert bench.deaths == DEAD_ONES
 
 
-@pytest.mark.parametrize("lie", [peer(11, revision=5000), peer(11, epoch=DEAD_ONES[1].epoch + 1), peer(77), peer(2)])
+MOVED = replace(DEAD_ONES[1], port=1)
+LIES = {
+    "an impossible revision": peer(11, revision=5000),
+    "a life that is not known": peer(11, epoch=DEAD_ONES[1].epoch + 1),
+    "a stranger": peer(77),
+    "another address": MOVED,
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_a_death_that_is_not_believed_is_not_told_on(lie: PeerRecord) -> None:
-    """Of an impossible revision, of a life that is not known, of a stranger, of a neighbour whose link is up."""
     bench, far = knows(*DEAD_ONES)
     far.gossip(deaths_frame(lie))
     assert told(bench) == [] and bench.events(PeerDead) == []
-    assert bench.count("dropped.hint_about_unknown_life") + bench.count("dropped.hint_about_neighbour") == 1
+    assert bench.count("dropped.hint_about_unknown_life") == 1
+
+
+@pytest.mark.parametrize("lie", [lie for name, lie in LIES.items() if name != "a stranger"])
+def test_nor_is_it_of_one_who_is_held_dead_already(lie: PeerRecord) -> None:
+    bench, far = knows(*DEAD_ONES)
+    far.gossip(deaths_frame(DEAD_ONES[1], replace(lie, revision=max(lie.revision, 1))))
+    assert told(bench) == [DEAD_ONES[1]]
+    far.gossip(notice_segment(peer(11), 1, Notice(peer(11, revision=1), ALIVE)))
+    assert bench.state_of(peer(11)) is ALIVE, "it can refute"
+
+
+def test_one_who_has_left_does_not_become_dead() -> None:
+    bench, far = knows(peer(20))
+    far.gossip(notice_segment(peer(20), 1, Notice(peer(20), LEFT)))
+    far.gossip(deaths_frame(peer(20, revision=7)))
+    assert told(bench) == [] and bench.state_of(peer(20)) is LEFT
+
+
+def test_a_newer_record_of_the_dead_is_told_on_too_and_replaces_one_that_waits() -> None:
+    bench, far = knows(peer(20))
+    far.gossip(deaths_frame(peer(20)))
+    far.gossip(deaths_frame(peer(20, revision=1)))
+    assert told(bench) == [peer(20, revision=1)]
+    far.gossip(deaths_frame(peer(20, revision=2)))
+    assert told(bench) == [peer(20, revision=1), peer(20, revision=2)]
+
+
+def test_a_neighbour_that_is_called_dead_hears_it_once_though_nobody_here_believes_it() -> None:
+    bench, far = knows(*DEAD_ONES)
+    for _ in range(5):
+        far.gossip(deaths_frame(peer(2)))
+        bench.wait(1.0)
+    assert bench.deaths == [peer(2)] and bench.state_of(peer(2)) is not DEAD and bench.events(PeerDead) == []
+    assert bench.count("dropped.hint_about_neighbour") == 5
 
 
 def test_the_death_of_an_older_record_is_no_news() -> None:

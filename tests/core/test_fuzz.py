@@ -317,6 +317,24 @@ def test_one_frame_of_every_kind_is_damaged_here() -> None:
     assert kinds == set(Code)
 
 
+def spoilt_hosts(thing: Any) -> Any:
+    """The same with a name for each host, which is no address in figures."""
+    if isinstance(thing, Struct):
+        found = {name: spoilt_hosts(getattr(thing, name)) for name in thing.__struct_fields__}
+        return replace(thing, **{name: "name.example" if name == "host" else value for name, value in found.items()})
+    return [spoilt_hosts(item) for item in thing] if isinstance(thing, list) else thing
+
+
+SPOILT = [(body, spoilt_hosts(body)) for body in BODIES]
+
+
+@pytest.mark.parametrize("spoilt", [spoilt for body, spoilt in SPOILT if spoilt != body], ids=lambda spoilt: type(spoilt).__name__)
+def test_a_host_that_is_no_address_is_refused_wherever_it_stands(spoilt: Body) -> None:
+    with pytest.raises(WireError) as refused:
+        CODEC.decode(CODEC.encode(spoilt))
+    assert refused.value.reason == "field"
+
+
 # -- damage ---------------------------------------------------------------------------------------------------------------
 
 

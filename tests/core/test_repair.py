@@ -184,6 +184,30 @@ def test_the_only_neighbour_left_after_gone_is_not_believed_while_the_origin_liv
     assert numbers(bench) == [1, 5, 6, 7, 8, 9] and lost(bench) == [(2, 4)]
 
 
+def test_what_the_origin_itself_says_is_gone_is_believed_after_a_second() -> None:
+    bench, (far,) = begun(2)
+    far.gossip(segment(far.record, 1))
+    says(far, entry(far.record, 9))
+    bench.wait(0.06)
+    gives(far, far.record, [], oldest=5, contiguous=9)
+    bench.wait(1.1)
+    gives(far, far.record, [5, 6, 7, 8, 9])
+    assert lost(bench) == [(2, 4)]
+
+
+def test_of_several_gaps_that_the_only_neighbour_keeps_no_more_the_others_are_not_waited_for_as_long_again() -> None:
+    bench, (far,) = begun(2)
+    bench.call(lambda now: bench.engine.membership.learn(ORIGIN, PeerState.ALIVE, now))
+    for number in (1, 3, 5, 7):
+        far.gossip(segment(ORIGIN, number))
+    says(far, entry(ORIGIN, 9))
+    bench.wait(0.06)
+    for _ in range(13):
+        gives(far, ORIGIN, [], oldest=9, contiguous=9)
+        bench.wait(3.0)
+    assert stream_of(bench).contiguous >= 7 and lost(bench) == [(2, 2), (4, 4), (6, 6)]
+
+
 def test_where_nothing_is_kept_any_more_all_is_named_at_once() -> None:
     bench, (far,) = begun(2)
     far.gossip(segment(ORIGIN, 1))

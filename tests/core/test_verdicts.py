@@ -318,7 +318,7 @@ def test_so_many_cases_and_no_more_are_open_at_once_and_others_wait_for_their_tu
     bench, _ = seed_with(*MANY, cases_max=5)
     for record in MANY[:7]:
         report(bench, record, by=MANY[-1])
-    assert [bench.state_of(record) for record in MANY[:7]] == [SUSPECT] * 7, "all are said to be looked at"
+    assert [bench.state_of(record) for record in MANY[:7]] == [SUSPECT] * 5 + [ALIVE] * 2
     assert bench.count("dropped.too_many_cases") == 0 and len(bench.open) == 5
     for record in MANY[:5]:
         bench.answers_visit(record)
@@ -335,11 +335,31 @@ def test_who_waits_for_its_turn_is_removed_by_what_its_reporters_said_meanwhile(
     report(bench, MANY[0], by=MANY[-1])
     report(bench, MANY[1], by=MANY[-1])
     report(bench, MANY[1], by=MANY[-2], evidence=Evidence.REFUSED)
+    assert len(bench.knocks) == 1, "it is not knocked at before its turn"
     bench.answers_visit(MANY[0])
     bench.wait(WINDOW)
+    assert len(bench.knocks) == 2
     bench.knocked(bench.knocks[-1][0], REFUSED, REFUSED)
     assert bench.state_of(MANY[1]) is DEAD
     assert verdicts(bench, MANY[-1])[-1] is DEAD and verdicts(bench, MANY[-2]) == [SUSPECT, DEAD]
+
+
+def test_who_speaks_while_it_waits_for_its_turn_is_not_looked_for_and_its_reporters_hear_that_it_lives() -> None:
+    bench, _ = seed_with(*MANY, cases_max=1)
+    report(bench, MANY[0], by=MANY[-1])
+    report(bench, MANY[1], by=MANY[-2])
+    bench.request(Presence(MANY[1], ticket_of(MANY[1]), 4), route=MANY[1].id)
+    assert verdicts(bench, MANY[-2]) == [SUSPECT, ALIVE] and bench.count("verdicts.spared") == 1
+    bench.answers_visit(MANY[0])
+    bench.wait(WINDOW)
+    assert bench.state_of(MANY[1]) is ALIVE and len(bench.open) == 0
+
+
+def test_however_many_are_reported_most_are_handed_out_still() -> None:
+    bench, _ = seed_with(*MANY, cases_max=2)
+    for record in MANY[:5]:
+        report(bench, record, by=MANY[-1])
+    assert [bench.state_of(record) for record in MANY[:5]] == [SUSPECT] * 2 + [ALIVE] * 3
 
 
 def test_who_leaves_while_it_waits_for_its_turn_is_not_visited() -> None:

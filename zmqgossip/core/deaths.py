@@ -24,12 +24,13 @@ GAP_S = 0.2
 class UntoldDeaths:
     """What is still to be told of the dead."""
 
-    __slots__ = ("_free_at", "_members", "_node", "_waiting")
+    __slots__ = ("_free_at", "_hints", "_members", "_node", "_waiting")
 
     def __init__(self, node: Node, members: Members) -> None:
         self._node = node
         self._members = members
         self._waiting: dict[PeerId, PeerRecord] = {}
+        self._hints: dict[PeerId, PeerRecord] = {}  # what is not believed here, and meant for the one concerned
         self._free_at = 0.0  # from when the next may go out
 
     def add(self, record: PeerRecord, now: float) -> None:
@@ -37,20 +38,31 @@ class UntoldDeaths:
         self._waiting[record.id] = record
         self.arm(now)
 
+    def pass_on(self, record: PeerRecord, now: float) -> None:
+        """Somebody is said to be dead, of that record, whom this peer knows to live: one that would never hear it otherwise."""
+        self._hints[record.id] = record
+        self.arm(now)
+
     def arm(self, now: float) -> None:
         """Plans when it is told, if there is anything to tell."""
-        if self._waiting and self._node.timers.when((DEATHS_DUE, 0)) is None:
+        if (self._waiting or self._hints) and self._node.timers.when((DEATHS_DUE, 0)) is None:
             self._node.timers.set((DEATHS_DUE, 0), max(now + GATHER_S, self._free_at))
 
     def due(self, now: float) -> Iterator[Deaths]:
         """Those that are still held dead of that record, in as many frames as it takes. Nothing is left to be told."""
         waiting, self._waiting = self._waiting, {}
+        hints, self._hints = self._hints, {}
         self._node.timers.cancel((DEATHS_DUE, 0))
         self._free_at = now + GAP_S
         dead = [record for record in waiting.values() if self._is_dead(record)]
+        dead += [record for record in hints.values() if record.id not in waiting and self._is_newest(record)]
         for start in range(0, len(dead), DEATHS_MAX):
             yield Deaths(dead[start : start + DEATHS_MAX])
 
     def _is_dead(self, record: PeerRecord) -> bool:
         held = self._members.get(record.id)
-        return held is not None and held.state is PeerState.DEAD and held.record.order <= record.order
+        return held is not None and held.state is PeerState.DEAD and self._is_newest(record)
+
+    def _is_newest(self, record: PeerRecord) -> bool:
+        held = self._members.get(record.id)
+        return held is not None and held.record.order <= record.order

@@ -13,7 +13,7 @@ from zmqgossip.core.rates import Bucket, Buckets, Limit, Once
 
 
 class Gate:
-    """One kind of traffic of many clients: links, connections at the ROUTER, or answers."""
+    """One kind of traffic of many clients: links, which keep their bucket themselves (`tap`), connections at the ROUTER, or answers."""
 
     __slots__ = ("_buckets", "_limit", "_node", "_told")
 

@@ -106,7 +106,7 @@ class Hearsay:
             self._node.counters.add("dropped.hint_about_unknown_life")
         elif record.order > held.record.order:
             self._membership.speaks(record, now)
-        elif record.order == held.record.order and held.state in _GONE:
+        elif held.state is PeerState.DEAD or (held.state is PeerState.LEFT and record.order == held.record.order):
             self._challenge(record, held, now)
         elif record.order == held.record.order and record.ready and not held.record.ready:
             self._membership.learn(record, held.state, now)
@@ -151,12 +151,23 @@ class Hearsay:
                 self._membership.refute(record.epoch, record.revision, now)
             elif held is None:
                 counters.add("dropped.hint_about_unknown_life")
-            elif members.is_living(record.id):
-                self._hear_of_end(record, PeerState.DEAD, now)
-                if not members.is_living(record.id):
-                    self._membership.untold.add(record, now)
-            else:
-                self._membership.learn(record, PeerState.DEAD, now)
+            elif held.state is not PeerState.LEFT:
+                self._hear_of_death(record, now)
+
+    def _hear_of_death(self, record: PeerRecord, now: float) -> None:
+        """A death of a life that is known, if it is not known already.
+
+        Nobody is told of a neighbour's that its own probes do not see; but the neighbour itself is, which can refute it.
+        """
+        self._hear_of_end(record, PeerState.DEAD, now)
+        held, link = self._members.get(record.id), self._view.by_peer(record.id)
+        if self._members.partial or held is None:
+            return
+        if held.state is PeerState.DEAD and held.record.order == record.order:
+            self._membership.untold.add(record, now)
+        elif link is not None and link.state is LinkState.UP and record.order > link.called_dead and self._is_plausible(record):
+            link.called_dead = record.order
+            self._membership.untold.pass_on(record, now)
 
     def on_notice(self, origin: PeerId, notice: Notice, now: float) -> None:
         """A membership change that came as gossip."""

@@ -306,7 +306,7 @@ class Repair:
         if gone_count > 1:
             return 0.0
         may_come = self._may_live(stream.origin) and not any(_is_origin(stream, link) for link in self._view.synced())
-        return UNKNOWN_S if may_come else ALONE_S
+        return UNKNOWN_S if may_come and stream.gone_since != stream.jumped_at else ALONE_S
 
     def jumped(self, stream: Stream, now: float) -> None:
         """The stream goes on behind what was lost. The next gap was waited for with this one: only who jumps too gets more of it."""

@@ -241,7 +241,12 @@ class SeedEngine:
             return
         gone = self.registry.tell_gone(entry, GONE_MAX)
         self.registry.update(entry, body.record, now)
-        if entry.state is PeerState.SUSPECT and self.verdicts.case_of(body.record.id) is None:
+        case = self.verdicts.case_of(body.record.id)
+        if case is not None and case.opened_at is None:  # it speaks before anybody has looked for it
+            self.verdicts.close(case)
+            self._tell_reporters(case, PeerState.ALIVE)
+            self.counters.add("verdicts.spared")
+        elif case is None and entry.state is PeerState.SUSPECT:
             self.registry.set_state(entry, PeerState.ALIVE, now)
         sample = self.registry.sample(self.node.rng, self.node.config.sample_max, body.record.id)
         self.node.answer(route, Present(len(self.registry), sample + gone), exchange)
@@ -294,14 +299,17 @@ class SeedEngine:
             self._remove(entry, PeerState.DEAD, "reported dead", now)
             self.node.answer(route, Verdict(body.target, PeerState.DEAD), exchange)
             return
-        case = self.verdicts.accuse(entry, body.evidence, route, exchange, now)
+        self.verdicts.accuse(entry, body.evidence, route, exchange)
         looking = self.verdicts.case_of(entry.record.id) is not None
         self.node.answer(route, Verdict(entry.record, PeerState.SUSPECT, looking), exchange)
-        if case is not None:
-            self.registry.set_state(entry, PeerState.SUSPECT, now)
-            self.outbox.event(PeerSuspected(entry.record))
-        else:
-            self._look_at(self.verdicts.case_of(entry.record.id), now)  # None when that client gets no more
+        self._begin_cases(now)
+        self._look_at(self.verdicts.case_of(entry.record.id), now)  # None when that client gets no more
+
+    def _begin_cases(self, now: float) -> None:
+        """Those whose turn it is are handed out no more until they are judged; who is still in the line is as good as any other."""
+        for case in self.verdicts.open_next(now):
+            self.registry.set_state(case.entry, PeerState.SUSPECT, now)
+            self.outbox.event(PeerSuspected(case.entry.record))
 
     def _answer_moot(self, route: Route, body: Report, exchange: int) -> None:
         """Nothing to verify: the peer is not listed here, or has said since that it lives."""
@@ -321,20 +329,24 @@ class SeedEngine:
 
     def _decide(self, case: Case, decision: Decision, now: float) -> None:
         entry = case.entry
-        self.verdicts.close(case, now)
+        self.verdicts.close(case)
+        self._begin_cases(now)
         if decision is Decision.HELD:
             self.counters.add("verdicts.held")
             self.outbox.event(PeerHeld(entry.record, self.verdicts.unreachable_count(now)))
             return
         state = PeerState.ALIVE if decision is Decision.CLEARED else PeerState.DEAD
-        for route, exchange in case.reporters.items():
-            self.node.answer(route, Verdict(entry.record, state), exchange)
+        self._tell_reporters(case, state)
         if decision is Decision.CLEARED:
             self.registry.set_state(entry, PeerState.ALIVE, now)
             self.counters.add("verdicts.cleared")
             self.outbox.event(PeerCleared(entry.record, case.answered, case.visits))
         else:
             self._remove(entry, PeerState.DEAD, _WHY_REMOVED[decision], now)
+
+    def _tell_reporters(self, case: Case, state: PeerState) -> None:
+        for route, exchange in case.reporters.items():
+            self.node.answer(route, Verdict(case.entry.record, state), exchange)
 
     def _remove(self, entry: Entry, state: PeerState, why: str, now: float) -> None:
         self._take_off(entry, state, now)
@@ -344,8 +356,9 @@ class SeedEngine:
     def _take_off(self, entry: Entry, state: PeerState, now: float) -> None:
         case = self.verdicts.case_of(entry.record.id)
         if case is not None:
-            self.verdicts.close(case, now)
+            self.verdicts.close(case)
         self.registry.remove(entry, state, now)
+        self._begin_cases(now)
 
     # -- time -------------------------------------------------------------------------------------------------------------
 

@@ -74,14 +74,13 @@ class Verdicts:
         self._by_opener: dict[Route, int] = {}  # how many
         self._unreachable: dict[PeerId, float] = {}  # accused whom this seed did not reach either, and when
 
-    def accuse(self, entry: Entry, evidence: Evidence, route: Route, exchange: int, now: float) -> Case | None:
-        """Takes a report. The case, when it is a new one; a client gets none for more peers than it can have as neighbours."""
+    def accuse(self, entry: Entry, evidence: Evidence, route: Route, exchange: int) -> None:
+        """Takes a report. A new case waits for `open_next`; a client gets none for more peers than it can have as neighbours."""
         case = self._by_peer.get(entry.record.id)
-        is_new = case is None
         if case is None:
             if self._by_opener.get(route, 0) >= self._node.config.neighbours_max:
                 self._node.counters.add("dropped.too_many_cases")
-                return None
+                return
             case = Case(self._node.new_key(), entry, route)
             self._line[case.key] = self._by_peer[entry.record.id] = case
             self._by_opener[route] = self._by_opener.get(route, 0) + 1
@@ -91,11 +90,10 @@ class Verdicts:
             case.refused_by_reporter = True
             if case.opened_at is not None:
                 self._knock(case)  # it may have crashed since the first report
-        self._open(now)
-        return case if is_new else None
 
-    def _open(self, now: float) -> None:
-        """Looks into those whose turn it is."""
+    def open_next(self, now: float) -> list[Case]:
+        """Looks into those whose turn it is, and returns them."""
+        opened = []
         while self._line and len(self._cases) < self._node.config.cases_max:
             case = self._line.pop(next(iter(self._line)))
             self._cases[case.key] = case
@@ -103,6 +101,8 @@ class Verdicts:
             self._visit(case, now)
             self._knock(case)
             self._node.timers.set((CASE_DUE, case.key), now + self._node.config.verify_window_s)
+            opened.append(case)
+        return opened
 
     def case_of(self, peer: PeerId) -> Case | None:
         return self._by_peer.get(peer)
@@ -176,8 +176,8 @@ class Verdicts:
         pending = (case for case in self._cases.values() if case.silent and not case.answered and (case.opened_at or 0.0) >= since)
         return len(self._unreachable) + sum(case.entry.record.id not in self._unreachable for case in pending)
 
-    def close(self, case: Case, now: float) -> None:
-        """It is decided, or nobody asks any more. The next may have its turn."""
+    def close(self, case: Case) -> None:
+        """It is decided, or nobody asks any more. The next may have its turn (`open_next`)."""
         del self._by_peer[case.entry.record.id]
         self._by_opener[case.opener] -= 1
         if not self._by_opener[case.opener]:
@@ -187,4 +187,3 @@ class Verdicts:
             for name in (VISIT_AGAIN, CASE_DUE):
                 self._node.timers.cancel((name, case.key))
             self._visits.abandon(case.key)
-        self._open(now)

@@ -68,6 +68,7 @@ class Link:
     waited: list[tuple[float, float]] = field(default_factory=list)  # when, and how long, others waited for it
     asked_at: float | None = None  # how its streams are; None when it has answered
     asked_again_at: float = 0.0
+    called_dead: tuple[int, int] = (-1, -1)  # the order of the last record that was said to be dead, and told on
     tap: Bucket | None = None  # how much may come from its SUB
 
 

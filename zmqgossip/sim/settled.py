@@ -39,7 +39,7 @@ def settle(world: World, count: int, *, periodic: bool = True, links: Sequence[t
 
     `links`: who has dialled whom, as places from 0, for an overlay that was seen elsewhere; None draws one by the overlay's rule.
     `periodic`: probes, presence renewals and leases run, each from a random point of its interval. Otherwise nothing
-    happens by itself, for as long as it takes, until `begin_periodic`, on links that are made meanwhile neither.
+    happens by itself, for as long as it takes, until `begin_periodic`, on links that these make meanwhile neither.
     """
     assert not world.peers, "a settled world begins settled: others join it afterwards"
     with rare_collections():
@@ -56,14 +56,14 @@ def settle(world: World, count: int, *, periodic: bool = True, links: Sequence[t
 class _Muted(Timers):
     """Timers without those of what links do at intervals. The others are not set before `begin_periodic`."""
 
-    __slots__ = ("is_on",)
+    __slots__ = ("mutes",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_on = True
+        self.mutes = True
 
     def set(self, key: TimerKey, at: float) -> None:
-        if not self.is_on or key[0] not in (PROBE, SHUFFLE_DUE):
+        if not self.mutes or key[0] not in (PROBE, SHUFFLE_DUE):
             super().set(key, at)
 
 
@@ -94,7 +94,7 @@ def begin_periodic(world: World) -> None:
         peer = _engine(body)
         config, rng, timers = peer.node.config, peer.node.rng, peer.node.timers
         if isinstance(timers, _Muted):
-            timers.is_on = False
+            timers.mutes = False
         peer.membership.shuffles.arm(now)
         for link in peer.view.up():
             peer.liveness.watch(link, now)
