@@ -9,7 +9,8 @@ from tests.core.harness import WALL, Far, PeerBench, peer, segment
 from tests.core.streaming import ORIGIN, asked, begun, entries, entry, gives, numbers, position, pulls, says
 from tests.core.test_baseline import newcomer, replies_to_sync
 from zmqgossip.core.gossip_messages import BaselinePart, Pull, Pulled, Walked
-from zmqgossip.core.types import PeerState
+from zmqgossip.core.lives import FADE_LOOKS
+from zmqgossip.core.types import PeerRecord, PeerState
 
 GONE_S = 20.0
 FADED_S = GONE_S * 9 / 8 + 3.0
@@ -120,6 +121,54 @@ def test_a_baseline_names_faded_streams_apart() -> None:
     streams, past = replies_to_sync(bench, far)
     assert past.past == [position(ORIGIN, 3)] and past.streams == [] and (past.part, past.parts) == (1, 2)
     assert position(ORIGIN, 3) not in streams.streams and streams.past == []
+
+
+def age_of(part: BaselinePart, record: PeerRecord) -> int:
+    (place,) = [place for place, one in enumerate(part.streams) if one.origin == record.id]
+    return part.ages[place] if part.ages else 0
+
+
+@pytest.mark.parametrize("state", [PeerState.LEFT, PeerState.DEAD])
+def test_a_baseline_says_for_how_long_streams_of_the_gone_have_been_settled_and_of_others_nothing(state: PeerState) -> None:
+    bench, (far,) = begun(2, stream_gone_s=GONE_S)
+    for origin in (ORIGIN, peer(78)):
+        far.gossip(segment(origin, 1))
+    becomes(bench, state)
+    (part,) = replies_to_sync(bench, far)
+    assert age_of(part, ORIGIN) == 0  # not settled
+    says(far, entry(ORIGIN, 1), entry(peer(78), 1))
+    bench.call(lambda now: bench.engine.members.learn(peer(78), PeerState.ALIVE, WALL))
+    bench.wait(GONE_S - 5.0)
+    (part,) = replies_to_sync(bench, far)
+    assert GONE_S - 7.0 <= age_of(part, ORIGIN) <= GONE_S - 5.0 and age_of(part, peer(78)) == 0
+
+
+def test_a_newcomer_keeps_streams_of_the_gone_no_longer_than_whoever_told_it_and_says_so_to_the_next() -> None:
+    bench, (far,) = newcomer(2, stream_gone_s=GONE_S)
+    bench.reply(far.key, BaselinePart(0, 1, [position(ORIGIN, 3)], [], [10]), far.asked_at)
+    says(far, entry(ORIGIN, 3))
+    becomes(bench, PeerState.LEFT)
+    bench.wait(6.0)
+    (part,) = replies_to_sync(bench, far)
+    assert is_here(bench) and 15 <= age_of(part, ORIGIN) <= 16
+    bench.wait(4.0 + GONE_S / FADE_LOOKS)
+    assert not is_here(bench) and bench.count("streams.faded") == 1
+
+
+def test_what_a_newcomer_still_gets_of_the_gone_is_kept_as_long_as_elsewhere() -> None:
+    bench, (far,) = newcomer(2, stream_gone_s=GONE_S)
+    bench.reply(far.key, BaselinePart(0, 1, [position(ORIGIN, 3)], [], [15]), far.asked_at)
+    far.gossip(segment(ORIGIN, 4))
+    says(far, entry(ORIGIN, 4))
+    becomes(bench, PeerState.LEFT)
+    bench.wait(GONE_S - 5.0)
+    assert is_here(bench)
+
+
+def test_a_late_copy_of_what_is_only_remembered_makes_no_stream_that_would_never_fade() -> None:
+    bench, far = faded()
+    far.gossip(segment(ORIGIN, 3))
+    assert not is_here(bench) and numbers(bench) == [1, 2, 3] and bench.count("duplicates.known") == 1
 
 
 def test_a_newcomer_remembers_faded_streams_and_is_owed_nothing_of_them() -> None:

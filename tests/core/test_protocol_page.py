@@ -140,6 +140,7 @@ TYPES = {
     m.Signature: "signature", m.Receipt | None: "receipt",
     Annotated[int, Meta(ge=1)]: "ordinal",
     Annotated[list[g.Position], Meta(max_length=1024)]: "[position]",
+    Annotated[list[t.Count], Meta(max_length=1024)]: "[count]",
     Annotated[list[c.Text], Meta(max_length=16)]: "[text]",
     Annotated[list[t.Timestamp], Meta(min_length=1)]: "[time]",
     Annotated[list[c.Text], Meta(min_length=1)]: "[topic]",

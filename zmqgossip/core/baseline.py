@@ -209,7 +209,8 @@ class Baseline:
             for positions in ([one for part in parts for one in part.streams], [one for part in parts for one in part.past])
         )
         self._node.counters.add("baseline.streams", len(listed))
-        self._gossip.begin(listed, past, now)
+        ages = {(one.origin, one.epoch): age_s for part in parts for one, age_s in zip(part.streams, part.ages, strict=False)}
+        self._gossip.begin(listed, past, ages, now)
         for link in self._view.up():
             self.say_synced(link)
         self._asked, self._parts, self._put_off, self._silent = None, {}, {}, {}
@@ -237,7 +238,7 @@ class Baseline:
         parts += [([], some) for some in _in_parts(streams.past_positions())]
         parts = parts[:PARTS_MAX] or [([], [])]  # nobody has said anything yet
         for place, (some, past) in enumerate(parts):
-            self._node.answer(route, BaselinePart(place, len(parts), some, past), exchange)
+            self._node.answer(route, BaselinePart(place, len(parts), some, past, self._gossip.ages(some, now)), exchange)
 
 
 def _in_parts(positions: list[Position]) -> list[list[Position]]:

@@ -9,7 +9,7 @@ Before this node has its baseline, segments are passed on and wait.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zmqgossip.core.audience import Audience
 from zmqgossip.core.backlog import Publication
@@ -25,7 +25,7 @@ from zmqgossip.core.outbox import Segment
 from zmqgossip.core.patience import Patience
 from zmqgossip.core.publisher import Publisher
 from zmqgossip.core.repair import Repair, is_needed
-from zmqgossip.core.stream import Stream, Theirs
+from zmqgossip.core.stream import Stream, StreamKey, Theirs
 from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
@@ -189,14 +189,15 @@ class Gossip:
         if stream is None:
             if node.is_in_future(header.epoch, now):
                 raise WireError("epoch", "starts in the future")
-            stream = self.lives.new(origin, header.epoch, now, is_talk=False)
-            if stream is None or number in stream:  # that was forgotten: nothing is delivered again
+            stream = self.lives.new(origin, header.epoch, number, now)
+            if stream is None:
                 return origin, ()
         elif stream is self.publisher.stream:  # nobody continues this peer's stream for it
             node.counters.add("dropped.own_id")
             return origin, ()
         if not self._fits(stream, number, len(frame)):
             return origin, ()
+        stream.fades_at = math.inf
         if not stream.highest:
             self.lives.first_came(stream, now)
         if stream.settled:
@@ -247,7 +248,7 @@ class Gossip:
         if stream is None and 0 < contiguous < NUMBER_MAX:
             past = self.streams.past(origin, epoch)
             if contiguous != past or self._may_live(origin):
-                stream = self.lives.new(origin, epoch, now, is_talk=True)
+                stream = self.lives.new(origin, epoch, 0, now)
                 if stream is not None and past:
                     self.digests.touch(stream, now)
         return stream
@@ -299,10 +300,20 @@ class Gossip:
 
     # -- where hearing begins ---------------------------------------------------------------------------------------------
 
-    def begin(self, positions: Sequence[Position], past: Sequence[Position], now: float) -> None:
-        """The baseline is whole: what came before it is let go, what came after it is delivered."""
+    def ages(self, positions: Sequence[Position], now: float) -> list[int]:
+        """For how many whole seconds streams have been as they are, of those whose origins are gone; 0 of others. Empty if all are 0."""
+        streams = (self.streams.get(one.origin, one.epoch) for one in positions)
+        ages = [0 if stream is None else int(self.lives.age_s(stream, now)) for stream in streams]
+        return ages if any(ages) else []
+
+    def begin(self, positions: Sequence[Position], past: Sequence[Position], ages: Mapping[StreamKey, int], now: float) -> None:
+        """The baseline is whole: what came before it is let go, what came after it is delivered. `ages`: of those positions, in seconds."""
         self.streams.begin(positions, past)
         self.lives.fade(now)
+        for one in positions:
+            listed = self.streams.get(one.origin, one.epoch)
+            if listed is not None and listed.highest == one.contiguous:
+                self.lives.began(listed, ages.get(listed.key, 0), now)
         for stream in self.streams.all():
             if stream is not self.publisher.stream:
                 if stream.highest:

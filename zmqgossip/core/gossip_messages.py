@@ -83,7 +83,8 @@ class Sync(Body, frozen=True, array_like=True):
 class BaselinePart(Body, frozen=True, array_like=True):
     """Part `part`, from 0, of `parts`: how far the streams are at the neighbour. One that is in no part starts at 0.
 
-    `past`: streams that are only remembered there, of origins that are gone.
+    `past`: streams that are only remembered there, of origins that are gone. `ages`: of each of `streams`, in their order, for how many
+    whole seconds nothing of it has changed, if its origin is gone, else 0; 0 for those that are not in it.
     """
 
     code = Code.BASELINE
@@ -91,6 +92,7 @@ class BaselinePart(Body, frozen=True, array_like=True):
     parts: Annotated[int, Meta(ge=1)]
     streams: Annotated[list[Position], Meta(max_length=1024)]
     past: Annotated[list[Position], Meta(max_length=1024)] = msgspec.field(default_factory=list)
+    ages: Annotated[list[Count], Meta(max_length=1024)] = msgspec.field(default_factory=list)
 
 
 class NotYet(Body, frozen=True, array_like=True):

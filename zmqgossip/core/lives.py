@@ -4,7 +4,8 @@ When the first segment of a new life is here, the streams before it are taken fo
 again. Then what neighbours seem to have of them is pulled, for as long as anybody who is slow is waited for.
 
 The stream of somebody who is gone *fades* when it has been settled for long: only how far it was is remembered, which is enough to deliver
-nothing twice. Peers do that at different moments; whoever still has such a stream finds nobody who wants anything of it.
+nothing twice. Peers do that at different moments; whoever still has such a stream finds nobody who wants anything of it. A newcomer keeps
+it until it would fade where its baseline came from: where peers come and go all the time, streams would be handed on for ever.
 """
 
 from __future__ import annotations
@@ -41,9 +42,12 @@ class Lives:
         self._streams = streams
         self._repair = repair
 
-    def new(self, origin: PeerId, epoch: int, now: float, *, is_talk: bool) -> Stream | None:
-        """The stream of a life that was not heard of so far; None if it is refused. What neighbours only talk of gives way to what came."""
-        counters = self._node.counters
+    def new(self, origin: PeerId, epoch: int, number: int, now: float) -> Stream | None:
+        """The stream of a life that was not heard of so far; None if it is refused. What neighbours only talk of gives way to what came.
+
+        `number`: of the segment that is here, 0 where there is none. One of a stream that was forgotten makes none: it was delivered.
+        """
+        counters, is_talk = self._node.counters, not number
         if origin == self._me:  # of an earlier life, or by somebody who takes this one's name
             counters.add("dropped.own_id")
             return None
@@ -54,6 +58,9 @@ class Lives:
         talked_of = [stream for stream in lives if not stream.highest]
         if epoch < self._streams.newest_epoch(origin) or (len(lives) >= LIVES_MAX and (is_talk or not talked_of)):
             counters.add("dropped.old_epoch")
+            return None
+        if 0 < number <= self._streams.past(origin, epoch):
+            counters.add("duplicates.known")
             return None
         if len(lives) >= LIVES_MAX:
             self._streams.drop(talked_of[0])
@@ -91,11 +98,25 @@ class Lives:
     def _is_pulled(self, stream: Stream) -> bool:
         return stream.begun and self._repair.is_behind(stream)
 
+    def _is_over(self, stream: Stream) -> bool:
+        """Whether it is settled, and its origin is gone: in a while it fades."""
+        return stream.settled and stream.origin != self._me and self._is_gone(stream.origin)
+
+    def age_s(self, stream: Stream, now: float) -> float:
+        """For how long nothing of the stream of somebody who is gone has changed, here or where the baseline came from; 0 of others."""
+        gone_s = self._node.config.stream_gone_s
+        return max(now - stream.changed_at, gone_s + now - stream.fades_at) if self._is_over(stream) else 0.0
+
+    def began(self, stream: Stream, age_s: float, now: float) -> None:
+        """A baseline named a stream and its age."""
+        if age_s > 0:
+            stream.fades_at = now + self._node.config.stream_gone_s - age_s
+
     def fade(self, now: float) -> None:
         """Settled streams of those who are gone are forgotten but for how far they were; and so again in a while."""
         gone_s = self._node.config.stream_gone_s
         for stream in self._streams.all():
-            if stream.settled and now - stream.changed_at >= gone_s and stream.origin != self._me and self._is_gone(stream.origin):
+            if self.age_s(stream, now) >= gone_s:
                 self._streams.drop(stream)
                 self._node.counters.add("streams.faded")
         if any(stream.origin != self._me for stream in self._streams.all()):

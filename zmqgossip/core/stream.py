@@ -6,6 +6,7 @@ waits in `beyond` until the gap closes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -83,11 +84,12 @@ class Stream:
         jumped_at: when it last went on behind something that was lost; until `lacks_until` a flush is told so.
         pulled: what the last answers to pulls brought and nobody has pushed: in those before the last one, and in that.
         unsaid_at: of the first change that no digest has told of.
+        fades_at: when it would fade where the baseline came from, if nothing more of it comes.
         due: when a digest is to tell of it; `planned` is when that is looked at, which may be sooner.
     """
 
     __slots__ = (
-        "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "faster", "flushes",
+        "begun", "beyond", "bucket", "changed_at", "contiguous", "done", "due", "ending_at", "epoch", "fades_at", "faster", "flushes",
         "folded", "gone", "gone_since", "highest", "hops", "jumped_at", "kept", "kept_bytes", "key", "lacks_until", "marked_at", "marks",
         "messages", "oldest", "origin", "planned", "pulled", "settled", "step", "theirs", "unsaid_at",
     )  # fmt: skip
@@ -107,6 +109,7 @@ class Stream:
         self.beyond: dict[int, Segment] = {}
         self.hops = 0
         self.changed_at = self.jumped_at = self.lacks_until = self.marked_at = _NEVER
+        self.fades_at = math.inf
         self.unsaid_at = UNCHANGED
         self.due = 0.0
         self.planned = UNPLANNED

@@ -215,7 +215,7 @@ def _tell_members(world: World, peers: list[PeerEngine], luck: Random) -> None:
 
 def _make_ready(world: World, body: Body, peer: PeerEngine) -> None:
     """Nothing was ever published: the baseline is whole and empty."""
-    peer.gossip.begin([], [], world.now)
+    peer.gossip.begin([], [], {}, world.now)
     peer.membership.baseline.complete = True
     peer.membership.announced = True
     body.ready_at = world.now
