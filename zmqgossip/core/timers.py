@@ -7,41 +7,54 @@ Equal deadlines come due in the order in which they were set: a run is the same 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from typing import TypeAlias
 
 TimerKey = tuple[str, int]
 """What is due and whose: the second part is a number that its owner chose (a link's key, say), 0 where there is only one."""
 
+_Entry: TypeAlias = tuple[float, int, TimerKey]
+
 
 class Timers:
-    __slots__ = ("_deadlines", "_heap", "_order")
+    __slots__ = ("_deadlines", "_first", "_heap", "_order")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, TimerKey]] = []
-        self._deadlines: dict[TimerKey, tuple[float, int, TimerKey]] = {}  # the very entry of the heap that counts
+        self._heap: list[_Entry] = []
+        self._deadlines: dict[TimerKey, _Entry] = {}  # the very entry of the heap that counts
+        self._first: _Entry | None = None  # the earliest that counts, at the top of the heap; None when it has to be looked for
         self._order = 0
 
     def set(self, key: TimerKey, at: float) -> None:
         """Makes `key` due at `at` (monotonic seconds), whatever stood there before."""
         self._order += 1
+        first = self._first
+        if first is not None and first[2] == key:
+            first = self._first = None
         entry = self._deadlines[key] = (at, self._order, key)
         heappush(self._heap, entry)
+        if first is not None and at < first[0]:
+            self._first = entry
         if len(self._heap) > 64 and len(self._heap) > 4 * len(self._deadlines):
             self._heap = list(self._deadlines.values())
             heapify(self._heap)
 
     def cancel(self, key: TimerKey) -> None:
-        self._deadlines.pop(key, None)
+        if self._deadlines.pop(key, None) is self._first:
+            self._first = None
 
     def when(self, key: TimerKey) -> float | None:
         entry = self._deadlines.get(key)
         return None if entry is None else entry[0]
 
     def next(self) -> float | None:
-        """The earliest deadline, or None."""
+        """The earliest deadline, or None. It is asked for after every turn, and nearly always the same as before."""
+        if self._first is not None:
+            return self._first[0]
         heap, deadlines = self._heap, self._deadlines
         while heap:
             first = heap[0]
             if deadlines.get(first[2]) is first:
+                self._first = first
                 return first[0]
             heappop(heap)  # moved, or cancelled
         return None
@@ -53,6 +66,7 @@ class Timers:
             return None
         key = heappop(self._heap)[2]
         del self._deadlines[key]
+        self._first = None
         return key
 
     def __len__(self) -> int:

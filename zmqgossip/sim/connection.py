@@ -26,9 +26,10 @@ class Pipe:
         taken: those of them that were taken in at the other end.
         last_at: when the latest frame arrives. None overtakes it.
         lost_after: the sender died; what would arrive later had not left it.
+        luck: the pair's own share of the spread of delays, from 0 to 1; None before the first frame.
     """
 
-    __slots__ = ("last_at", "load", "lost_after", "receiver", "sender", "taken")
+    __slots__ = ("last_at", "load", "lost_after", "luck", "receiver", "sender", "taken")
 
     def __init__(self, sender: str, receiver: str) -> None:
         self.sender = sender
@@ -36,6 +37,7 @@ class Pipe:
         self.load = self.taken = 0
         self.last_at = 0.0
         self.lost_after = NEVER
+        self.luck: float | None = None
 
 
 class Connection:

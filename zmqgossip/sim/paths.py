@@ -48,7 +48,7 @@ class Weather:
 class Paths:
     """Every path between two places, its weather and whether anything passes."""
 
-    __slots__ = ("_cuts", "_group", "_luck", "_salt", "_special", "calm", "meddles", "rng", "weather")
+    __slots__ = ("_cuts", "_group", "_salt", "_special", "calm", "meddles", "rng", "weather")
 
     def __init__(self, weather: Weather, rng: Random, salt: str) -> None:
         self.weather = weather
@@ -59,7 +59,6 @@ class Paths:
         self._special: dict[tuple[str, str], Weather] = {}
         self._cuts: dict[tuple[str, str], None] = {}
         self._group: dict[str, int] = {}
-        self._luck: dict[tuple[str, str], float] = {}
 
     # -- faults -----------------------------------------------------------------------------------------------------------
 
@@ -112,12 +111,12 @@ class Paths:
         """Whether a connection can be made."""
         return self.calm or (self.open(one, other) and self.open(other, one))
 
-    def delay_s(self, sender: str, receiver: str) -> float:
-        """How long a frame is on its way, the repeats after a loss included."""
+    def delay_s(self, sender: str, receiver: str, luck: float | None = None) -> float:
+        """How long a frame is on its way, the repeats after a loss included. `luck`: of that pair, if the caller knows it."""
         weather = self._weather(sender, receiver) if self._special else self.weather
         delay_s = weather.delay_s + self.rng.random() * weather.jitter_s
         if weather.spread_s:
-            delay_s += weather.spread_s * self._pair_luck(sender, receiver)
+            delay_s += weather.spread_s * (self.pair_luck(sender, receiver) if luck is None else luck)
         if weather.loss:
             delay_s += self._repeats_s(weather.loss, RETRY_FIRST_S)
         return delay_s
@@ -152,13 +151,10 @@ class Paths:
             step_s = min(2 * step_s, RETRY_MAX_S)
         return total_s
 
-    def _pair_luck(self, one: str, other: str) -> float:
+    def pair_luck(self, one: str, other: str) -> float:
         """A pair's own share of the spread, from 0 to 1, the same both ways and in every run of this seed."""
-        pair = (one, other) if one < other else (other, one)
-        luck = self._luck.get(pair)
-        if luck is None:
-            luck = self._luck[pair] = crc32(f"{self._salt}/{pair[0]}/{pair[1]}".encode()) / 2**32
-        return luck
+        first, second = (one, other) if one < other else (other, one)
+        return crc32(f"{self._salt}/{first}/{second}".encode()) / 2**32
 
 
 def next_repeat_s(waited_s: float, first_s: float) -> float:

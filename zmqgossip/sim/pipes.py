@@ -106,8 +106,10 @@ class Pipes:
             self._launch(pipe, arrival, connection, frame)
 
     def _launch(self, pipe: Pipe, arrival: Arrival, connection: Connection, frame: bytes) -> None:
-        clock = self._clock
-        at = clock.now + self._paths.delay_s(pipe.sender, pipe.receiver)
+        clock, paths = self._clock, self._paths
+        if pipe.luck is None:
+            pipe.luck = paths.pair_luck(pipe.sender, pipe.receiver)
+        at = clock.now + paths.delay_s(pipe.sender, pipe.receiver, pipe.luck)
         if at < pipe.last_at:  # none overtakes the one before it
             at = pipe.last_at
         pipe.last_at = at
