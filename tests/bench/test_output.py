@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
+
 from zmqgossip.bench import plot, table
 from zmqgossip.cli import bench_output
 
@@ -75,5 +77,24 @@ def test_pictures_are_xml_with_a_shape_a_figure() -> None:
 def test_lines_that_are_the_same_are_drawn_once_and_both_named_in_its_colour() -> None:
     drawn = plot.lines("three", {"a": [(0, 0), (1, 1)], "b": [(0, 0), (1, 1)], "c": [(0, 1), (1, 0)]}, "x", "y")
     assert drawn.count("<polyline") == 2
-    colours = [line.split('fill="')[1].split('"')[0] for name in "abc" for line in drawn.splitlines() if line.endswith(f">{name}</text>")]
+    names = [line for name in ("a", "= b", "c") for line in drawn.splitlines() if line.endswith(f">{name}</text>")]
+    colours = [line.split('fill="')[1].split('"')[0] for line in names]
     assert len(colours) == 3 and colours[0] == colours[1] != colours[2]
+
+
+def test_figures_over_decades_are_drawn_by_their_logarithm_where_that_is_wanted() -> None:
+    def middle(decades: bool, most: float) -> float:
+        drawn = plot.lines("", {"a": [(10, 0), (100, 1), (most, 2)]}, "x", "y", decades=decades)
+        assert f">{table.text(most)}</text>" in drawn
+        return float(drawn.split('<polyline points="')[1].split('"')[0].split()[1].split(",")[0])
+
+    width = plot.WIDTH - plot.CHART_LEFT - 30
+    assert middle(True, 1000.0) == plot.CHART_LEFT + width / 2
+    assert middle(True, 400.0) == plot.CHART_LEFT + width / 4  # that is no such range
+    assert middle(False, 1000.0) == plot.CHART_LEFT + width / 10
+
+
+@pytest.mark.parametrize(("most", "ticks"), [(100.0, ["0", "20", "100"]), (8.0, ["0", "2", "8"]), (0.7, ["0", "0.1", "0.7"])])
+def test_both_axes_have_round_figures(most: float, ticks: list[str]) -> None:
+    drawn = plot.lines("", {"a": [(0, 0), (most, most)]}, "x", "y")
+    assert all(drawn.count(f">{tick}</text>") == 2 for tick in ticks)

@@ -47,9 +47,13 @@ def scenario(monkeypatch: pytest.MonkeyPatch) -> Scenario:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "there is no scenario 'nothing'; give D1, D2,"),
+        ([], "name what to simulate: list shows the scenarios"),
+        (["Nothing"], "there is no scenario 'Nothing'; give D1, D2,"),
+        (["nope", "--seeds", "1..2"], "there is no scenario 'nope'"),
+        (["list", "--peers", "20"], "list runs nothing"),
+        (["list", "--seeds", "1..2"], "list runs nothing"),
         (["d1", "--peers", "2"], "--peers 2 is too few for D1; give at least"),
-        (["all", "--peers", "20"], "--peers 20 is too few for D3; give at least"),
+        (["all", "--peers", "20"], "--peers 20 is too few for all; give at least 60"),
         (["swarm", "--peers", "1"], "--peers 1 is too few for a swarm"),
         (["d1", "--peers", "1000000"], "'--peers'"),
         (["d1", "--peers", "many"], "'--peers'"),
@@ -78,11 +82,6 @@ def test_what_makes_no_sense_is_one_line_before_anything_runs(
     assert err.count("\n") == 1
 
 
-def test_without_a_name_it_says_how_it_is_used(capsys: Captured) -> None:
-    assert run(app, ["simulate"]) == ExitCode.USAGE
-    assert "NAME" in capsys.readouterr().err
-
-
 # -- what is shown --------------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +99,7 @@ def test_a_scenario_is_a_table_beside_what_others_published(scenario: Scenario, 
     assert shown.startswith("tiny: a moment; 6 peers, 5.00 links a peer, seed 1\n")
     assert shown.count("theirs 213") == 2
     assert shown.count("note: a note") == 1
-    assert "2 rows must hold, all hold" in shown
+    assert "must hold: 2, and all do" in shown
 
 
 def test_the_document_is_the_last_line_and_follows_from_the_seed(scenario: Scenario, capsys: Captured) -> None:
@@ -119,7 +118,7 @@ def test_the_document_is_the_last_line_and_follows_from_the_seed(scenario: Scena
 @pytest.mark.processes
 def test_results_come_in_the_order_of_the_tasks_however_many_processes_there_are() -> None:
     tasks = [(number, 1) for number in range(3)]
-    found = [simulate_jobs._spread(divmod, tasks, jobs, "divisions", lambda words, share: None) for jobs in (1, 2)]
+    found = [simulate_jobs._spread(divmod, tasks, jobs, str, lambda words, share: None) for jobs in (1, 2)]
     assert found == [[(0, 0), (1, 0), (2, 0)]] * 2
 
 
@@ -155,6 +154,7 @@ def test_all_ends_with_a_row_for_each_scenario(scenario: Scenario, capsys: Captu
 def test_a_picture_has_a_line_for_ours_and_for_the_yardstick(scenario: Scenario, capsys: Captured, tmp_path: Path) -> None:
     target = tmp_path / "coverage.svg"
     assert run(app, ["simulate", "tiny", "--jobs", "1", "--plot", str(target)]) == ExitCode.DONE
+    assert capsys.readouterr().err == f"zmqgossip: the picture is {target}\n"
     drawn = target.read_text(encoding="utf-8")
     assert drawn.startswith("<svg")
     assert "one: said" in drawn
@@ -164,8 +164,18 @@ def test_a_picture_has_a_line_for_ours_and_for_the_yardstick(scenario: Scenario,
 def test_seeds_of_a_swarm_that_did_not_hold_are_named() -> None:
     held = Outcome("swarm", 12, 1, 8.0, "a", [Row("order", 0, "0", True)], 1.0, 10.0)
     broken = Outcome("swarm", 12, 2, 8.0, "b", [Row("order", 3, "0", False)], 1.0, 10.0)
-    both = simulate_output.together("swarm", [held, broken])
+    both = simulate_output.together("swarm", [held, broken], range(1, 3))
     assert [(row.name, row.value, row.ok) for row in both.rows] == [("seeds that hold", 1, False), ("seed 2", "order", False)]
+    assert both.document()["seeds"] == "1..2" and simulate_output.heading(both, "faults").startswith(
+        "swarm: faults, seeds 1..2; at most 12"
+    )
+
+
+def test_a_swarm_tells_how_many_seeds_are_done_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate_jobs, "_seeds", lambda seeds, peers: [])
+    told: list[str] = []
+    simulate_jobs.run_swarm(range(1, 11), 0, 1, lambda words, share: told.append(words))
+    assert told == [f"swarm: {done} of 10 seeds" for done in (0, 2, 4, 6, 8)]
 
 
 # -- processes ------------------------------------------------------------------------------------------------------------
@@ -182,7 +192,7 @@ def test_ctrl_c_ends_a_run_and_its_processes_with_one_line() -> None:
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.CUT_SHORT
-    assert err == "zmqgossip: d1 was cut short; a run that has not ended has no figures\n"
+    assert err == "zmqgossip: D1 was cut short; a run that has not ended has no figures\n"
     while any(_runs(child) for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [child for child in children if _runs(child)]

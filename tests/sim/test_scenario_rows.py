@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from math import ceil
 
 import pytest
 
 from zmqgossip.sim.driver import play
 from zmqgossip.sim.outcome import Outcome
-from zmqgossip.sim.scenario import Kill, Must, Plan, Report, Say, Scenario, Variant, outcome
+from zmqgossip.sim.scenario import Kill, Must, Plan, Recover, Report, Say, Scenario, Variant, outcome
 from zmqgossip.sim.scenarios import SCENARIOS
 from zmqgossip.sim.scenarios.dissemination import LINKS
 from zmqgossip.sim.scenarios.growth import sizes
@@ -98,6 +99,17 @@ def test_the_flood_leaves_out_what_is_only_there_for_trees_to_grow() -> None:
     figures = play(replace(SOME, steps=steps), 1).figures
     assert "flood.grows.messages" not in figures
     assert figures["grows.messages"] == figures["flood.said.messages"] == 2
+
+
+def test_a_network_that_has_recovered_for_long_enough_is_not_watched_any_longer() -> None:
+    def recovers(seconds: float, stays_s: float) -> Report:
+        steps = (Kill(0.25), Recover("mended", seconds, stays_s=stays_s))
+        return play(replace(SOME, steps=steps, beside=(), periodic=False), 1)
+
+    to_the_end, not_so_long = recovers(6.0, 6.0), recovers(6.0, 2.0)
+    assert to_the_end.figures["mended.whole_s"] == not_so_long.figures["mended.whole_s"] is not None
+    assert to_the_end.figures["mended.messages"] == 12
+    assert not_so_long.figures["mended.messages"] == ceil((not_so_long.figures["mended.whole_s"] + 2.0) / 0.5)
 
 
 def test_a_violation_ends_a_run_with_the_seed_and_the_end_of_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, log, log10
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -14,6 +16,10 @@ LEFT = 170
 RIGHT = 90
 TOP = 54
 CHART = 260
+CHART_LEFT = 90
+GRID = "#e4e8ea"
+DECADES_FROM = 50
+"""By how many times the largest figure exceeds the least, for their logarithms to be drawn."""
 COLOURS = ("#1b6ca8", "#c8553d", "#3d8c5a", "#7a4f9a", "#b58900", "#5a6570", "#c2185b", "#00838f", "#6d4c41", "#9e9d24")
 OURS = COLOURS[0]
 OTHER = "#9aa5ad"
@@ -38,36 +44,70 @@ def bars(title: str, systems: Mapping[str, Mapping[str, Any]], keys: Sequence[st
     return _page(title, y - ROW // 2, shapes)
 
 
-def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> str:
-    """A line a series of points (x, y), both from 0. Series that are the same share a line and its colour."""
+def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str, *, decades: bool = False) -> str:
+    """A line a series of points (x, y), both at least 0. Series that are the same share a line, a colour and an entry below.
+
+    `decades`: figures across that reach over some are drawn by their logarithm: the last of a thousand answers must not hide the others.
+    """
     points = [point for mine in series.values() for point in mine]
-    x_most = max((x for x, _ in points), default=0.0) or 1.0
     y_most = max((y for _, y in points), default=0.0) or 1.0
-    left, bottom, width = 90, TOP + CHART, WIDTH - 90 - 30
+    bottom, width = TOP + CHART, WIDTH - CHART_LEFT - 30
+    scale = _scale([x for x, _ in points], decades=decades)
 
     def place(x: float, y: float) -> str:
-        return f"{left + width * x / x_most:.1f},{bottom - CHART * y / y_most:.1f}"
+        return f"{CHART_LEFT + width * scale.share(x):.1f},{bottom - CHART * y / y_most:.1f}"
 
-    shapes = [
-        f'<path d="M{left} {TOP} V{bottom} H{left + width}" fill="none" stroke="#333"/>',
-        _words(left - 6, TOP + 5, text(float(y_most)), anchor="end"),
-        _words(left - 6, bottom + 4, "0", anchor="end"),
-        _words(left, bottom + 18, "0", anchor="middle"),
-        _words(left + width, bottom + 18, text(float(x_most)), anchor="end"),
-        _words(left, TOP - 8, up),
-        _words(left + width / 2, bottom + 18, across, anchor="middle"),
-    ]
+    shapes = [_words(CHART_LEFT, TOP - 12, up), _words(CHART_LEFT + width / 2, bottom + 36, across, anchor="middle")]
+    for x in scale.ticks:
+        at = CHART_LEFT + width * scale.share(x)
+        shapes.append(f'<path d="M{at:.1f} {TOP} V{bottom}" stroke="{GRID}"/>')
+        shapes.append(_words(at, bottom + 18, text(x), anchor="middle"))
+    for y in _round_steps(y_most):
+        level = bottom - CHART * y / y_most
+        shapes.append(f'<path d="M{CHART_LEFT} {level:.1f} H{CHART_LEFT + width}" stroke="{GRID}"/>')
+        shapes.append(_words(CHART_LEFT - 6, round(level) + 4, text(y), anchor="end"))
+    shapes.append(f'<path d="M{CHART_LEFT} {TOP} V{bottom} H{CHART_LEFT + width}" fill="none" stroke="#333"/>')
     named: dict[str, list[str]] = {}
     for name, mine in series.items():
         named.setdefault(" ".join(place(*one) for one in mine), []).append(name)
-    below = bottom + 40
+    below = bottom + 60
     for number, (line, names) in enumerate(named.items()):
         colour = COLOURS[number % len(COLOURS)]
         shapes.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        for name in names:
-            shapes.append(_words(left, below, name, colour=colour))
+        for place_in_entry, name in enumerate(names):
+            shapes.append(_words(CHART_LEFT, below, name if not place_in_entry else f"= {name}", colour=colour))
             below += 18
     return _page(title, below, shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Where a figure stands across, as a share of the width; `least` is the figure at the left edge of a logarithmic one, else None."""
+
+    most: float
+    ticks: Sequence[float]
+    least: float | None = None
+
+    def share(self, x: float) -> float:
+        if self.least is None:
+            return x / self.most
+        return log(max(x, self.least) / self.least) / log(self.most / self.least)
+
+
+def _scale(figures: Sequence[float], *, decades: bool) -> _Scale:
+    most = max(figures, default=0.0) or 1.0
+    least = min((x for x in figures if x > 0), default=most)
+    if not decades or most < DECADES_FROM * least:
+        return _Scale(most, _round_steps(most))
+    rounded = [factor * 10.0**power for power in range(floor(log10(least)), floor(log10(most)) + 1) for factor in (1, 2, 5)]
+    return _Scale(most, [x for x in rounded if least <= x <= most], least)
+
+
+def _round_steps(most: float) -> list[float]:
+    """From 0 to at most `most`, in four to ten equal steps of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** floor(log10(most))
+    step = next(factor * power for factor in (1, 0.5, 0.2) if most / (factor * power) >= 4)
+    return [number * step for number in range(floor(most / step * (1 + 1e-9)) + 1)]
 
 
 def _words(x: float, y: float, words: str, *, anchor: str = "start", weight: str = "normal", colour: str = "#222") -> str:

@@ -35,7 +35,6 @@ LIST, ALL, SWARM = "list", "all", "swarm"
 
 
 def simulate(
-    context: typer.Context,
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="A scenario, as `simulate list` names them; all; or swarm.", show_default=False)
     ] = None,
@@ -64,25 +63,24 @@ def simulate(
 
     list: the scenarios. all: each of them. swarm: random networks with random faults, one a seed. Exit code 6: something did not hold.
     """
-    from zmqgossip.cli.errors import ExitCode
+    from zmqgossip.cli.errors import Misuse
 
     if name is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(ExitCode.USAGE)
-    name = name.lower()
-    _check_flags(name, seed, seeds, plot)
+        raise Misuse(f"name what to simulate: {LIST} shows the scenarios, {ALL} runs each, {SWARM} random networks; see --help")
+    name = _canonical(name)
+    _check_flags(name, peers, seed, seeds, jobs, plot)
     if name == LIST:
         _list(as_json)
         return
-    with terminable(), progress() as step:
-        try:
+    try:
+        with terminable(), progress() as step:
             if name == SWARM:
                 _swarm(_range(seeds, seed), peers, jobs or _cores(), as_json, step)
             else:
                 _scenarios(_chosen(name, peers), peers, 1 if seed is None else seed, jobs or _cores(), plot, as_json, step)
-        except KeyboardInterrupt:
-            typer.echo(f"zmqgossip: {name} was cut short; a run that has not ended has no figures", err=True)
-            raise
+    except KeyboardInterrupt:
+        typer.echo(f"zmqgossip: {name} was cut short; a run that has not ended has no figures", err=True)
+        raise
 
 
 # -- what is run ----------------------------------------------------------------------------------------------------------
@@ -100,6 +98,7 @@ def _scenarios(chosen: list[Scenario], peers: int | None, seed: int, jobs: int, 
             print(violation, file=sys.stderr)
         if plot is not None:
             plot.write_text(simulate_output.picture(outcome, scenario), encoding="utf-8")
+            typer.echo(f"zmqgossip: the picture is {plot}", err=True)
     if len(chosen) > 1:
         _show(simulate_output.together(ALL, outcomes), "all scenarios", as_json)
     _judge(outcomes)
@@ -115,7 +114,7 @@ def _swarm(seeds: range, peers: int | None, jobs: int, as_json: bool, step: Step
     for violation in [violation for _, violation in found if violation][:STORIES_MAX]:
         print(violation, file=sys.stderr)
     outcomes = [outcome for outcome, _ in found]
-    _show(simulate_output.together(SWARM, outcomes), f"random faults, seeds {seeds[0]} to {seeds[-1]}", as_json)
+    _show(simulate_output.together(SWARM, outcomes, seeds), "random faults", as_json)
     _judge(outcomes)
 
 
@@ -152,25 +151,35 @@ def _list(as_json: bool) -> None:
 # -- what was asked for ---------------------------------------------------------------------------------------------------
 
 
-def _chosen(name: str, peers: int | None) -> list[Scenario]:
-    """The scenarios of a name. Raises Misuse for a name that is none, and for too few peers."""
+def _canonical(name: str) -> str:
+    """A name as it is written, in whatever letters it was typed. Raises Misuse for one that is none."""
     from zmqgossip.cli.errors import Misuse
     from zmqgossip.sim.scenarios import SCENARIOS
 
-    by_name = {scenario.name.lower(): scenario for scenario in SCENARIOS.values()}
-    if name != ALL and name not in by_name:
+    known = {one.lower(): one for one in (*SCENARIOS, LIST, ALL, SWARM)}
+    if name.lower() not in known:
         raise Misuse(f"there is no scenario {name!r}; give {', '.join(SCENARIOS)}, {ALL}, {SWARM}, or {LIST} to see what they are")
-    chosen = list(SCENARIOS.values()) if name == ALL else [by_name[name]]
-    for scenario in chosen:
-        if peers is not None and peers < scenario.peers_min:
-            raise Misuse(f"--peers {peers} is too few for {scenario.name}; give at least {scenario.peers_min}")
+    return known[name.lower()]
+
+
+def _chosen(name: str, peers: int | None) -> list[Scenario]:
+    """The scenarios of a name. Raises Misuse for too few peers."""
+    from zmqgossip.cli.errors import Misuse
+    from zmqgossip.sim.scenarios import SCENARIOS
+
+    chosen = list(SCENARIOS.values()) if name == ALL else [SCENARIOS[name]]
+    least = max(scenario.peers_min for scenario in chosen)
+    if peers is not None and peers < least:
+        raise Misuse(f"--peers {peers} is too few for {name}; give at least {least}")
     return chosen
 
 
-def _check_flags(name: str, seed: int | None, seeds: str | None, plot: Path | None) -> None:
+def _check_flags(name: str, peers: int | None, seed: int | None, seeds: str | None, jobs: int | None, plot: Path | None) -> None:
     """Raises Misuse for flags that do not go together, and for a picture that could not be written after minutes."""
     from zmqgossip.cli.errors import Misuse
 
+    if name == LIST and any(given is not None for given in (peers, seed, seeds, jobs)):
+        raise Misuse(f"{LIST} runs nothing; --peers, --seed, --seeds and --jobs go with a scenario")
     if seeds is not None and name != SWARM:
         raise Misuse(f"--seeds is for swarm; give {name} one --seed")
     if seeds is not None and seed is not None:

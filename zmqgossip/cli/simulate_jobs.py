@@ -6,6 +6,7 @@ by Ctrl-C, or by whoever waits for it, ends at once and says nothing.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import time
@@ -35,7 +36,11 @@ def run(scenario: Scenario, peers: int, seed: int, jobs: int, step: Step) -> tup
     names = [variant.name for variant in scenario.plan(peers).variants]
     tasks = [(scenario.name, number, peers, seed) for number in range(len(names))]
     step(f"{scenario.name}, {peers:,} peers", 0.0)
-    reports = [_variant(*tasks[0], step)] if len(tasks) == 1 else _spread(_variant, tasks, jobs, scenario.name, step)
+
+    def words(done: int) -> str:
+        return f"{scenario.name}: {done} of {len(tasks)} networks"
+
+    reports = [_variant(*tasks[0], step)] if len(tasks) == 1 else _spread(_variant, tasks, jobs, words, step)
     found = outcome(scenario, peers, seed, reports, time.perf_counter() - started)
     again = f"zmqgossip simulate {scenario.name} --peers {peers} --seed {seed}"
     violations = [f"{one.variant}, seed {seed}; to see it again: {again}\n{one.violation}" for one in reports if one.violation]
@@ -46,13 +51,19 @@ def _variant(name: str, number: int, peers: int, seed: int, step: Step = lambda 
     from zmqgossip.sim.driver import play
     from zmqgossip.sim.scenarios import SCENARIOS
 
+    gc.collect()  # the world before was a large circle; without this its memory would lie between that of the next one
     return play(SCENARIOS[name].plan(peers).variants[number], seed, step)
 
 
 def run_swarm(seeds: Sequence[int], peers: int, jobs: int, step: Step) -> list[tuple[Outcome, str]]:
     """One random network a seed, in the order of the seeds, and what a checker found in it. With no peers each seed draws how many."""
-    tasks = [(list(seeds[start : start + SEEDS_AT_ONCE]), peers) for start in range(0, len(seeds), SEEDS_AT_ONCE)]
-    return [found for together in _spread(_seeds, tasks, jobs, "swarm", step) for found in together]
+    together = max(1, min(SEEDS_AT_ONCE, len(seeds) // (4 * jobs)))
+    tasks = [(list(seeds[start : start + together]), peers) for start in range(0, len(seeds), together)]
+
+    def words(done: int) -> str:
+        return f"swarm: {min(done * together, len(seeds)):,} of {len(seeds):,} seeds"
+
+    return [one for found in _spread(_seeds, tasks, jobs, words, step) for one in found]
 
 
 def _seeds(seeds: list[int], peers: int) -> list[tuple[Outcome, str]]:
@@ -74,12 +85,16 @@ def _swarm(seed: int, peers: int) -> tuple[Outcome, str]:
 # -- processes ------------------------------------------------------------------------------------------------------------
 
 
-def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, what: str, step: Step) -> list[T]:
-    """The results of `work(*task)`, in the order of the tasks."""
+def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, words: Callable[[int], str], step: Step) -> list[T]:
+    """The results of `work(*task)`, in the order of the tasks. `words`: how far that is when so many tasks are done."""
     found: dict[int, T] = {}
+
+    def tell() -> None:
+        step(words(len(found)), len(found) / len(tasks))
+
     if min(jobs, len(tasks)) == 1:
         for number, task in enumerate(tasks):
-            step(f"{what}: {number} of {len(tasks)}", number / len(tasks))
+            tell()
             found[number] = work(*task)
         return list(found.values())
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), initializer=_deaf)
@@ -90,12 +105,12 @@ def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int,
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while waiting:
-            step(f"{what}: {len(found)} of {len(tasks)}", len(found) / len(tasks))
+            tell()
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 found[waiting.pop(future)] = future.result()
     except BrokenProcessPool:
         raise ZmqGossipError(
-            f"{what}: a process was ended from outside, perhaps for want of memory; give fewer --peers or --jobs"
+            f"{words(len(found))}; a process was ended from outside, perhaps for want of memory; give fewer --peers or --jobs"
         ) from None
     finally:
         if len(found) < len(tasks):

@@ -19,6 +19,8 @@ def lines(outcome: Outcome, title: str) -> list[str]:
 
 
 def heading(outcome: Outcome, title: str) -> str:
+    if outcome.seeds:
+        return f"{outcome.scenario}: {title}, seeds {outcome.seeds}; at most {outcome.peers:,} peers, {outcome.degree:.2f} links a peer"
     return f"{outcome.scenario}: {title}; {outcome.peers:,} peers, {outcome.degree:.2f} links a peer, seed {outcome.seed}"
 
 
@@ -44,18 +46,19 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 def _foot(outcome: Outcome) -> str:
     wanted = [row for row in outcome.rows if row.must]
-    verdict = "all hold" if outcome.passed else f"{sum(not row.ok for row in wanted)} do not hold"
+    wrong = sum(not row.ok for row in outcome.rows)
+    verdict = f"must hold: {len(wanted)}, " + (f"do not: {wrong}" if wrong else "and all do")
     took = f"{outcome.seconds:.1f} s at {outcome.events_per_s:,.0f} events a second"
-    return f"{len(wanted)} rows must hold, {verdict}; {took}; digest {outcome.digest}"
+    return f"{verdict}; {took}; digest {outcome.digest}"
 
 
 def picture(outcome: Outcome, scenario: Scenario) -> str:
     """An SVG: a line a series."""
-    return plot.lines(heading(outcome, scenario.title), outcome.series, *scenario.axes)
+    return plot.lines(heading(outcome, scenario.title), outcome.series, *scenario.axes, decades=scenario.axes[0] == "milliseconds")
 
 
-def together(name: str, outcomes: Sequence[Outcome]) -> Outcome:
-    """Several runs as one: a row for each scenario, or in a swarm for each seed that did not hold and one for all."""
+def together(name: str, outcomes: Sequence[Outcome], seeds: range | None = None) -> Outcome:
+    """Several runs as one: a row for each scenario, or in a swarm, of those `seeds`, for each that did not hold and one for all."""
     rows = []
     for one in outcomes:
         wrong = [row.name for row in one.rows if not row.ok]
@@ -71,7 +74,8 @@ def together(name: str, outcomes: Sequence[Outcome]) -> Outcome:
     digest = blake2b("".join(one.digest for one in outcomes).encode(), digest_size=16).hexdigest()
     first = outcomes[0]
     degree = sum(one.degree for one in outcomes) / len(outcomes)
-    return Outcome(name, max(one.peers for one in outcomes), first.seed, degree, digest, rows, seconds, events / max(seconds, 1e-9))
+    peers, span = max(one.peers for one in outcomes), f"{seeds[0]}..{seeds[-1]}" if seeds else ""
+    return Outcome(name, peers, first.seed, degree, digest, rows, seconds, events / max(seconds, 1e-9), seeds=span)
 
 
 # -- the list -------------------------------------------------------------------------------------------------------------
@@ -83,11 +87,12 @@ def entry(scenario: Scenario) -> dict[str, Any]:
         "title": scenario.title,
         "peers": scenario.peers,
         "peers_full": scenario.peers_full,
+        "peers_min": scenario.peers_min,
         "note": scenario.note,
     }
 
 
 def listing(scenarios: Sequence[Scenario]) -> list[str]:
-    rows = [["", "peers", "of", "at least"]]
+    rows = [["", "peers", "full size", "at least"]]
     rows += [[f"{one.name}  {one.title}", f"{one.peers:,}", f"{one.peers_full:,}", str(one.peers_min)] for one in scenarios]
-    return table.aligned(rows)
+    return [*table.aligned(rows), "", *(f"note: {one.name} is {one.note}" for one in scenarios if one.note)]

@@ -7,7 +7,9 @@ After each step the checkers of safety look; what they find ends the run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from random import Random
+from time import perf_counter
 from typing import TypeAlias
 from zlib import crc32
 
@@ -19,7 +21,24 @@ from zmqgossip.sim.baselines.relay import Kind, beside
 from zmqgossip.sim.body import Body
 from zmqgossip.sim.checkers import SAFETY, up_links, wrong_deliveries
 from zmqgossip.sim.garbage import rare_collections
-from zmqgossip.sim.scenario import ANYBODY, EVERYBODY, Churn, Kill, Pour, Recover, Report, Say, Slowdown, Stall, Step, Variant, Wait
+from zmqgossip.sim.outcome import Outcome
+from zmqgossip.sim.scenario import (
+    ANYBODY,
+    EVERYBODY,
+    Churn,
+    Kill,
+    Pour,
+    Recover,
+    Report,
+    Say,
+    Scenario,
+    Slowdown,
+    Stall,
+    Step,
+    Variant,
+    Wait,
+    outcome,
+)
 from zmqgossip.sim.settled import begin_periodic, settle
 from zmqgossip.sim.world import Violation, World
 
@@ -33,6 +52,15 @@ MOMENT_S = 0.001
 """How long a slow peer works at a time: it takes in all that has come, and answers."""
 SAMPLES = 40
 """Looks at the tables during churn."""
+
+
+def run(scenario: Scenario, peers: int = 0, seed: int = 1) -> Outcome:
+    """A scenario from its beginning to its end, in this process; without `peers` at its own size. With less than `peers_min` its rows mean
+    nothing.
+    """
+    started, size = perf_counter(), peers or scenario.peers
+    reports = [play(variant, seed) for variant in scenario.plan(size).variants]
+    return outcome(scenario, size, seed, reports, perf_counter() - started)
 
 
 def play(variant: Variant, seed: int, progress: Progress = lambda words, share: None) -> Report:
@@ -191,13 +219,16 @@ class Stage:
     def _recover(self, step: Recover) -> None:
         world, before, whole_s = self.world, figures.look(self.world), None
         begin_periodic(world)
-        for number in range(int(step.seconds / step.every_s)):
-            world.at(number * step.every_s, self._publish, "", 100)
-        while world.now < before.at + step.seconds:
+        for number in range(round(step.seconds / LOOK_S)):
+            since, until = number * LOOK_S, (number + 1) * LOOK_S
+            for message in range(ceil(since / step.every_s), ceil(until / step.every_s)):
+                world.at(message * step.every_s - since, self._publish, "", 100)
             self._pass(LOOK_S)
             published = figures.publications(world, before.at, world.now - figures.PROMPT_S)
             is_whole = published and min(figures.reaches(world, published, before.at), default=0) == 100
             whole_s = (whole_s if whole_s is not None else world.now - before.at) if is_whole else None
+            if whole_s is not None and world.now - before.at >= whole_s + step.stays_s:
+                break
         until = world.now
         self._pass(figures.PROMPT_S)
         self._note(step.phase, {**figures.at_its_end(world, before, until), "whole_s": whole_s})

@@ -42,6 +42,7 @@ class Outcome:
         seconds: real time that it took.
         events_per_s: events of the virtual network in a second of real time.
         series: what a picture shows, by name: (x, y) points.
+        seeds: of a swarm, the first and the last, as "1..100"; "" where there is one.
     """
 
     scenario: str
@@ -53,6 +54,7 @@ class Outcome:
     seconds: float
     events_per_s: float
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    seeds: str = ""
 
     @property
     def passed(self) -> bool:
@@ -65,6 +67,7 @@ class Outcome:
             "scenario": self.scenario,
             "peers": self.peers,
             "seed": self.seed,
+            **({"seeds": self.seeds} if self.seeds else {}),
             "degree": round(self.degree, 3),
             "digest": self.digest,
             "passed": self.passed,

@@ -70,11 +70,13 @@ class Recover:
     """Periodic steps begin, and random survivors go on publishing for `seconds`: from when on is all of that everywhere?
 
     "phase.whole_s" is the first moment after which every look finds all that was published more than a second ago at everybody.
+    Once that has lasted `stays_s`, nobody looks on.
     """
 
     phase: str
     seconds: float
     every_s: float = 0.5
+    stays_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,9 @@ D2_LATE = {4: "flood 176, Plumtree 404-458", 8: "flood 104"}
 
 
 def _all_publish(peers: int) -> Plan:
-    every_s = 0.5 if peers >= 300 else 0.25
-    steps = (Say("warm-up", EVERYBODY, 16, every_s, quiet_s=1, learns=True), Say("steady", EVERYBODY, 4, every_s, quiet_s=1))
+    """Trees that share a bucket settle later, and the later the deeper they are: 300 peers have 24 rounds to do so."""
+    every_s, rounds = (0.5, 24) if peers >= 300 else (0.25, 16)
+    steps = (Say("warm-up", EVERYBODY, rounds, every_s, quiet_s=1, learns=True), Say("steady", EVERYBODY, 4, every_s, quiet_s=1))
     rows = []
     for degree, parents, variant in _grid(peers, steps, periodic=True):
         name, beside = variant.name, f"degree {degree}, k=1"
