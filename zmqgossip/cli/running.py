@@ -20,6 +20,8 @@ END_S = 0.95
 """From the signal to the end at most a second: when the console does not take our lines any more, we go without them."""
 GOODBYE_S = 0.7
 """Of which so much may go into saying goodbye; the rest is for the summary."""
+AGAIN_S = 0.02
+"""Until the main thread is signalled again that has not heard of a signal."""
 
 
 class Stop:
@@ -27,6 +29,10 @@ class Stop:
 
     Enter it before anything is promised on the screen, and set `wake` once there is something to wake; it must be safe in a signal
     handler. Outside the main thread, where signals cannot be caught, only `asked` exists.
+
+    A handler runs when the main thread comes to it: a signal in the very moment in which that begins to wait, or one that another
+    thread got, is heard of when the wait is over, which may be never. So a thread reads what the interpreter writes at each signal, and
+    signals the main thread until its handler has run.
 
     Args:
         code: the exit code of a process that hangs and has to be ended.
@@ -37,36 +43,45 @@ class Stop:
         self._code = code
         self.wake: Callable[[], None] | None = None
         self._before: dict[int, Any] = {}
-        self._alarm_in, self._alarm_out = os.pipe()
+        self._fd_before = -1
 
     def __enter__(self) -> Stop:
-        threading.Thread(target=_watch, args=(self._alarm_in, self._code), daemon=True).start()
         if threading.current_thread() is threading.main_thread():
+            self._alarm_in, self._alarm_out = os.pipe()
+            os.set_blocking(self._alarm_out, False)
+            threading.Thread(target=self._watch, daemon=True).start()
+            self._fd_before = signal.set_wakeup_fd(self._alarm_out, warn_on_full_buffer=False)
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._caught)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if not self._before:
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        if not self.asked:
-            os.close(self._alarm_out)  # the watchdog reads the end of it, and goes
+        signal.set_wakeup_fd(self._fd_before)
+        os.close(self._alarm_out)  # the watchdog reads the end of it, and goes, if there was no signal
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
-        if not self.asked:
-            self.asked = True
-            os.write(self._alarm_out, b"!")  # a thread or a lock of `threading` may be half made in the moment of a signal
+        self.asked = True
         if self.wake is not None:
             self.wake()
 
-
-def _watch(alarm: int, code: int) -> None:
-    """Ends the process when it hangs on a pipe that nobody reads: everything that matters has been said to the network by then."""
-    rang = os.read(alarm, 1)
-    os.close(alarm)
-    if rang:
-        time.sleep(END_S)
-        os._exit(code)
+    def _watch(self) -> None:
+        """Has the handler run, and ends the process when it hangs on a pipe that nobody reads: everything that matters has been said to
+        the network by then.
+        """
+        while rang := os.read(self._alarm_in, 1):
+            if rang[0] in (signal.SIGINT, signal.SIGTERM):
+                until = time.monotonic() + END_S
+                while not self.asked and time.monotonic() < until:
+                    time.sleep(AGAIN_S)
+                    if not self.asked:
+                        signal.pthread_kill(threading.main_thread().ident or 0, rang[0])
+                time.sleep(max(0.0, until - time.monotonic()))
+                os._exit(self._code)
+        os.close(self._alarm_in)
 
 
 def say(text: str, quiet: bool = False) -> None:

@@ -1,0 +1,76 @@
+"""What commands that run until they are stopped make of signals."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from zmqgossip.cli.running import Stop
+
+HANGS = """
+import os, signal, time
+from zmqgossip.cli.running import Stop
+with Stop(5):
+    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        time.sleep(60)
+"""
+LATER_ENDS = """
+import os, signal, threading, time
+from zmqgossip.cli.running import Stop
+before = threading.active_count()
+with Stop(5) as stop:
+    pass
+while threading.active_count() > before:
+    time.sleep(0.01)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.set_wakeup_fd(-1), stop.asked)
+"""
+
+
+def child(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.processes
+def test_a_signal_that_the_waiting_main_thread_did_not_get_is_heard_all_the_same() -> None:
+    program = f"""
+import signal, threading
+from zmqgossip.cli.running import Stop
+from {__name__} import waits_while_another_thread_gets
+print(waits_while_another_thread_gets(signal.SIGINT))
+"""
+    assert child(program).stdout == "True\n"
+
+
+def waits_while_another_thread_gets(number: signal.Signals) -> bool:
+    """Whether a wait that only the handler ends does end."""
+    happened: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    waits = threading.Event()
+
+    def get() -> None:
+        waits.wait(10)
+        signal.pthread_kill(threading.get_ident(), number)
+
+    with Stop() as stop:
+        stop.wake = lambda: happened.put(True)
+        threading.Thread(target=get, daemon=True).start()
+        waits.set()
+        try:
+            return happened.get(timeout=10)
+        except queue.Empty:
+            return False
+
+
+@pytest.mark.processes
+def test_a_process_that_hangs_after_a_signal_is_ended_within_a_second_with_its_code() -> None:
+    assert child(HANGS).returncode == 5
+
+
+@pytest.mark.processes
+def test_afterwards_handlers_are_as_before_and_no_thread_is_left() -> None:
+    assert child(LATER_ENDS).stdout == "True -1 False\n"
