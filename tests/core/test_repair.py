@@ -286,26 +286,39 @@ def test_a_pull_of_an_unknown_stream_is_answered_with_nothing() -> None:
     assert found == [] and (end.oldest, end.contiguous, end.messages) == (0, 0, 0)
 
 
+def waited(bench: PeerBench, far: Far, number: int, comes_by_itself: bool) -> float:
+    """How long after a gap before that number it is asked for; then it comes."""
+    far.gossip(segment(ORIGIN, number + 1))
+    bench.forget()
+    start = bench.now
+    while not pulls(bench):
+        bench.wait(0.01)
+    if comes_by_itself:
+        far.gossip(segment(ORIGIN, number))
+    gives(far, ORIGIN, [number], contiguous=number + 1)
+    return bench.now - start
+
+
 def test_pulls_that_were_too_soon_make_the_next_ones_later_and_those_that_were_needed_sooner_again() -> None:
     bench, (far,) = begun(2)
-
-    def waited(number: int, comes_by_itself: bool) -> float:
-        """How long after a gap before that number it is asked for; then it comes."""
-        far.gossip(segment(ORIGIN, number + 1))
-        bench.forget()
-        start = bench.now
-        while not pulls(bench):
-            bench.wait(0.01)
-        if comes_by_itself:
-            far.gossip(segment(ORIGIN, number))
-        gives(far, ORIGIN, [number], contiguous=number + 1)
-        return bench.now - start
-
-    hasty = [waited(number, True) for number in range(1, 31, 2)]
+    hasty = [waited(bench, far, number, True) for number in range(1, 31, 2)]
     assert hasty[0] == pytest.approx(DEFAULT.pull_after_s, abs=0.02) and hasty == sorted(hasty)
     assert hasty[1] == pytest.approx(1.5 * DEFAULT.pull_after_s, abs=0.02) and hasty[-1] == pytest.approx(1.0, abs=0.02)
-    needed = [waited(number, False) for number in range(31, 121, 2)]
+    needed = [waited(bench, far, number, False) for number in range(31, 121, 2)]
     assert needed == sorted(needed, reverse=True) and needed[-1] == pytest.approx(DEFAULT.pull_after_s, abs=0.02)
+
+
+def test_what_was_too_soon_is_forgotten_by_half_every_two_seconds_until_the_wait_is_right_again() -> None:
+    bench, (far,) = begun(2)
+    for number in range(1, 31, 2):
+        waited(bench, far, number, True)
+    later = []
+    for number in (31, 33, 35, 37):
+        bench.wait(2.0)
+        later.append(waited(bench, far, number, False))
+    assert later == pytest.approx([0.5, 0.22, 0.1, 0.05], abs=0.05)
+    bench.wait(20.0)
+    assert waited(bench, far, 39, False) == pytest.approx(DEFAULT.pull_after_s, abs=0.02)
 
 
 @pytest.mark.parametrize(("pipe_segments", "count"), [(100_000, PULLED_MAX), (600, 150), (60, 15), (2, 1)])

@@ -233,8 +233,8 @@ class Gossip:
     def _known(self, link: Link, stream: Stream, header: SegmentHeader, pulled: bool, now: float) -> None:
         if pulled:
             self._node.counters.add("duplicates.pulled")
-            self.repair.was_hasty()
-        elif self.repair.was_pulled(stream, header.number):
+            self.repair.was_hasty(now)
+        elif self.repair.was_pulled(stream, header.number, now):
             self._node.counters.add("duplicates.known")
         else:
             self.trees.came_again(link, stream, header.hops, now)

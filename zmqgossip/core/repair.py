@@ -33,6 +33,8 @@ from zmqgossip.core.wire import NUMBER_MAX, propagated
 PULL_DUE = "pull due"
 WAIT_MAX_S = 1.0
 """Before a pull, however often it was hasty: a digest is repeated once a second."""
+WAIT_HALVES_S = 2.0
+"""In which the wait before a pull halves when none was hasty: ten times as long as it must be, it is right again after 8 s."""
 PULLED_MAX = 256
 """Segments in one answer, however small they are: they share a pipe of 1,000 with its end, and what does not fit there is lost."""
 PIPE_SHARE = 4
@@ -63,7 +65,7 @@ class _Want:
 class Repair:
     """One peer's pulls, and its answers to those of others."""
 
-    __slots__ = ("_asked", "_line", "_may_live", "_node", "_streams", "_trees", "_view", "_wait_s", "_wants")
+    __slots__ = ("_asked", "_line", "_may_live", "_node", "_streams", "_trees", "_view", "_wait_at", "_wait_s", "_wants")
 
     def __init__(self, node: Node, view: View, streams: Streams, trees: Trees, may_live: Callable[[PeerId], bool | None]) -> None:
         self._may_live = may_live
@@ -74,6 +76,7 @@ class Repair:
         self._wants: dict[StreamKey, _Want] = {}
         self._asked: dict[int, int] = {}  # by key of the link: pulls that are under way
         self._wait_s = node.config.pull_after_s
+        self._wait_at = 0.0  # when that was right
         self._line: dict[StreamKey, None] = {}  # streams that found everybody busy
 
     def __len__(self) -> int:
@@ -87,16 +90,25 @@ class Repair:
         if len(stream.pulled[1]) >= PULLED_MAX:  # of answers that have no end, or one that comes too late
             stream.pulled = (stream.pulled[1], {})
 
-    def was_hasty(self) -> None:
+    def was_hasty(self, now: float) -> None:
         """A segment that was pulled has come by itself, before or after."""
-        self._wait_s = min(self._wait_s * 1.5, max(WAIT_MAX_S, self._node.config.pull_after_s))
+        self._wait_s = min(self._wait(now) * 1.5, max(WAIT_MAX_S, self._node.config.pull_after_s))
+        self._wait_at = now
 
-    def was_pulled(self, stream: Stream, number: int) -> bool:
+    def _wait(self, now: float) -> float:
+        """How long a stream must not move before what it lacks is asked for."""
+        least = self._node.config.pull_after_s
+        while self._wait_s > least and now - self._wait_at >= WAIT_HALVES_S:
+            self._wait_s = max(self._wait_s / 2, least)
+            self._wait_at += WAIT_HALVES_S
+        return self._wait_s
+
+    def was_pulled(self, stream: Stream, number: int, now: float) -> bool:
         """Whether a segment that somebody pushes is here because it was pulled: too soon, then, and nobody brings it twice."""
         for numbers in stream.pulled:
             if number in numbers:
                 del numbers[number]
-                self.was_hasty()
+                self.was_hasty(now)
                 return True
         return False
 
@@ -113,7 +125,7 @@ class Repair:
     def look(self, stream: Stream, now: float) -> None:
         """The stream has a gap, or somebody is ahead."""
         if stream.key not in self._wants and self.lacks(stream):
-            want = _Want(stream, now + self._wait_s, stream.contiguous)
+            want = _Want(stream, now + self._wait(now), stream.contiguous)
             self._wants[stream.key] = want
             self._arm(want.due)
 
@@ -160,7 +172,7 @@ class Repair:
     def postpone(self, now: float) -> None:
         """This node was away: what it waited for has the whole time again."""
         for want in self._wants.values():
-            want.due = max(want.due, now + self._wait_s)
+            want.due = max(want.due, now + self._wait(now))
             want.stream.changed_at = want.stream.gone_since = now
 
     def due(self, now: float) -> list[tuple[Stream, int]]:
@@ -183,12 +195,12 @@ class Repair:
             want.silent[want.asked] = None
             self._asks(want, 0)
         elif stream.contiguous > want.contiguous:  # it moves: what is missing is on its way
-            want.contiguous, want.due = stream.contiguous, now + self._wait_s
+            want.contiguous, want.due = stream.contiguous, now + self._wait(now)
             want.silent.clear()
             stream.gone.clear()
             return 0
         self._forget_gone(stream)
-        want.due = now + self._wait_s
+        want.due = now + self._wait(now)
         holders = self._holders(stream, want)
         free = [link for link in holders if self._asked.get(link.key, 0) < IN_FLIGHT_MAX]
         if free:
@@ -222,7 +234,7 @@ class Repair:
         upto = max(stream.highest, *said) if said else stream.highest
         ranges = stream.ranges(min(upto, stream.contiguous + self._node.config.ahead_max), RANGES_MAX)
         if not ranges:
-            want.due = now + self._wait_s
+            want.due = now + self._wait(now)
             return
         self._asks(want, link.key)
         want.contiguous, want.due = stream.contiguous, now + self._node.config.pull_timeout_s
