@@ -204,7 +204,7 @@ def test_digests_fit_into_frames_however_much_there_is_to_say() -> None:
             slow = [peer(place).id for place in range(256)]
             stream.flushes = {place: FlushReport(1 << 60, peer(1).id, 1 << 60, 1 << 60, slow) for place in range(8)}
         streams.append(stream)
-    bodies = list(packed(streams))
+    bodies = list(packed([stream.entry for stream in streams]))
     assert [one.origin for body in bodies for one in body.entries] == [stream.origin for stream in streams]
     assert all(len(CODEC.encode(body)) <= EXCHANGE_BYTES_MAX for body in bodies)
     assert [body.entries for body in packed([])] == [[]]
@@ -217,7 +217,7 @@ def test_the_largest_entry_that_can_be_fits_a_digest() -> None:
     stream.marks = {U64_MAX - number: Mark(0, FULL, 0.0, {}) for number in range(MARKS_MAX)}
     report = FlushReport(U64_MAX, FULL, U64_MAX, U64_MAX, [FULL] * SLOW_NAMED_MAX)
     stream.flushes = dict.fromkeys(range(FLUSHES_KEPT), report)
-    bodies = list(packed([stream] * 5))
+    bodies = list(packed([stream.entry] * 5))
     assert [len(body.entries) for body in bodies] == [1] * 5
     assert all(len(CODEC.encode(body)) < 65_536 for body in bodies)
 

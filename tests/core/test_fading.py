@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.core.harness import WALL, Far, PeerBench, peer, segment
 from tests.core.streaming import ORIGIN, asked, begun, entries, entry, gives, numbers, position, pulls, says
 from tests.core.test_baseline import newcomer, replies_to_sync
-from zmqgossip.core.gossip_messages import BaselinePart, Pull, Pulled, Walked
+from zmqgossip.core.gossip_messages import Ask, BaselinePart, Digest, Pull, Pulled, Walked
 from zmqgossip.core.lives import FADE_LOOKS
 from zmqgossip.core.types import PeerRecord, PeerState
 
@@ -95,6 +95,22 @@ def test_a_neighbour_that_lacks_some_of_a_faded_stream_is_told_and_learns_that_i
     far.asks(Pull(far.link.mine, ORIGIN.id, ORIGIN.epoch, [(2, 3)]))
     (end,) = bench.replies(Pulled)
     assert (end.oldest, end.contiguous, end.messages) == (4, 3, 3)
+
+
+def test_who_asks_how_a_faded_stream_is_or_for_what_it_lacks_of_it_is_answered_from_what_is_remembered() -> None:
+    bench, far = faded()
+    bench.forget()
+    far.asks(Ask(far.link.mine, [(ORIGIN.id, ORIGIN.epoch), (peer(79).id, 1)]))
+    far.asks(Pull(far.link.mine, ORIGIN.id, ORIGIN.epoch, [(2, 3)]))
+    (digest,), (end,) = bench.replies(Digest), bench.replies(Pulled)
+    assert [(one.origin, one.contiguous, one.done) for one in digest.entries] == [(ORIGIN.id, 3, 3)]
+    assert (end.oldest, end.contiguous, end.messages) == (4, 3, 3)
+    assert not is_here(bench)
+
+
+def test_all_of_a_faded_stream_is_here() -> None:
+    gossip = faded()[0].engine.gossip
+    assert [gossip.has_all(ORIGIN, last) for last in (0, 3, 4)] == [True, True, False]
 
 
 def test_a_neighbour_that_has_more_of_a_faded_stream_is_asked_for_the_rest_only() -> None:

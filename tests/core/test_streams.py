@@ -41,6 +41,16 @@ def test_of_too_many_streams_the_one_that_was_settled_first_is_forgotten_and_nev
     assert sorted(origins(bench)) == [1, 9, 10, 11] and bench.engine.gossip.streams.forgotten == 4
 
 
+def test_what_has_faded_is_no_stream_of_a_newcomer_however_much_of_it_there_is() -> None:
+    def at(origin: int) -> Position:
+        return Position(peer(origin).id, EPOCH, 3, 3)
+
+    streams = Streams(3, 1 << 20)
+    streams.begin([at(1)], [at(origin) for origin in range(2, 8)])
+    assert [stream.position for stream in streams.all()] == [at(1)]
+    assert streams.past_positions() == [at(origin) for origin in (5, 6, 7)]
+
+
 def test_a_stream_that_was_forgotten_while_it_was_spoken_of_leaves_nothing_behind() -> None:
     bench = PeerBench(knobs=config(streams_max=3))
     far = neighbour(bench, 2)

@@ -234,14 +234,14 @@ class Baseline:
         self._given_at[link.key] = now
         self._node.counters.add("baseline.given")
         streams = self._gossip.streams
-        parts: list[tuple[list[Position], list[Position]]] = [(some, []) for some in _in_parts(streams.positions())]
-        parts += [([], some) for some in _in_parts(streams.past_positions())]
-        parts = parts[:PARTS_MAX] or [([], [])]  # nobody has said anything yet
+        parts: list[tuple[list[Position], list[Position]]] = [(some, []) for some in _in_parts(streams.positions(), PARTS_MAX)]
+        parts += [([], some) for some in _in_parts(streams.past_positions(), PARTS_MAX - len(parts))]
+        parts = parts or [([], [])]  # nobody has said anything yet
         for place, (some, past) in enumerate(parts):
             self._node.answer(route, BaselinePart(place, len(parts), some, past, self._gossip.ages(some, now)), exchange)
 
 
-def _in_parts(positions: list[Position]) -> list[list[Position]]:
+def _in_parts(positions: list[Position], parts_max: int) -> list[list[Position]]:
     """The last ones, if they are too many."""
-    last = positions[-PARTS_MAX * PART_MAX :]
+    last = positions[max(len(positions) - parts_max * PART_MAX, 0) :]
     return [last[start : start + PART_MAX] for start in range(0, len(last), PART_MAX)]

@@ -16,6 +16,7 @@ from zmqgossip.core.gossip_messages import ENTRIES_MAX, Ask, Digest, Entry
 from zmqgossip.core.node import Node
 from zmqgossip.core.stream import UNCHANGED, UNPLANNED, Stream, StreamKey
 from zmqgossip.core.streams import Streams
+from zmqgossip.core.types import PeerId
 from zmqgossip.core.view import View
 from zmqgossip.core.wire import TOPIC_DIGEST
 
@@ -160,26 +161,31 @@ class Digests:
             stream.unsaid_at = UNCHANGED
         if not self._streams.begun or not any(True for _ in self._view.up()):
             return
-        for digest in packed(streams):
+        for digest in packed([stream.entry for stream in streams]):
             self._node.outbox.publish(TOPIC_DIGEST + self._node.codec.encode(digest))
             self._node.counters.add("digests.published")
 
     def told(self, wanted: Sequence[StreamKey]) -> Iterator[Digest]:
         """The answer to a neighbour that asks how these streams are: one digest at least, be it empty."""
-        streams = [self._streams.get(origin, epoch) for origin, epoch in dict.fromkeys(wanted)]
-        return packed([stream for stream in streams if stream is not None])
+        return packed([entry for key in dict.fromkeys(wanted) if (entry := self._entry(*key)) is not None])
+
+    def _entry(self, origin: PeerId, epoch: int) -> Entry | None:
+        """What is said of a stream that is asked for. One that has faded is where it was, and done."""
+        stream, past = self._streams.get(origin, epoch), self._streams.past(origin, epoch)
+        if stream is not None:
+            return stream.entry
+        return Entry(origin, epoch, past, 0, past) if past else None
 
     def __len__(self) -> int:
         """Streams that are open: something of them is still to be said."""
         return len(self._open)
 
 
-def packed(streams: Sequence[Stream]) -> Iterator[Digest]:
+def packed(said: Sequence[Entry]) -> Iterator[Digest]:
     """What is to be said of streams, in as many digests as fit into frames; one at least."""
     entries: list[Entry] = []
     size = 0
-    for stream in streams:
-        entry = stream.entry
+    for entry in said:
         weight = ENTRY_BYTES + MARK_BYTES * len(entry.marks)
         weight += sum(ENTRY_BYTES + MARK_BYTES * len(report.slow) for report in entry.flushes)
         if entries and (size + weight > DIGEST_BYTES_MAX or len(entries) == ENTRIES_MAX):

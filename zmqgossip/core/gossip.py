@@ -105,7 +105,7 @@ class Gossip:
         """Whether all that a peer published up to that segment is here; before the baseline nobody knows what is missing."""
         stream = self.streams.get(record.id, record.epoch)
         if stream is None or not stream.begun:
-            return last == 0 or (stream is not None and stream.highest >= last)
+            return last <= self.streams.past(record.id, record.epoch) or (stream is not None and stream.highest >= last)
         return stream.contiguous >= last
 
     # -- publishing -------------------------------------------------------------------------------------------------------

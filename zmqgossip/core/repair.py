@@ -348,7 +348,9 @@ class Repair:
         """Gives what is here of what a neighbour lacks, so much at a time."""
         stream = self._streams.get(body.origin, body.epoch)
         if stream is None:
-            self._node.answer(route, Pulled(body.origin, body.epoch, 0, 0, 0), exchange)
+            past = self._streams.past_position(body.origin, body.epoch)  # of what has faded nothing is kept
+            oldest = past.contiguous + 1 if past.contiguous else 0
+            self._node.answer(route, Pulled(body.origin, body.epoch, oldest, past.contiguous, past.messages), exchange)
             return
         config = self._node.config
         count_max = min(PULLED_MAX, max(config.pipe_segments // PIPE_SHARE, 1))

@@ -63,11 +63,11 @@ class Streams:
         for old in faded.values():
             if (old.origin, old.epoch) not in self._streams and (old.origin, old.epoch) not in listed:
                 self._remember(old)
-        listed = faded | listed  # something of those may have come meanwhile
         room = self._streams_max - len(self._streams)
         unknown = [key for key in listed if key not in self._streams and key not in self._past]
         for origin, epoch in unknown[len(unknown) - min(room, len(unknown)) :]:  # the last ones, which were active last
             self.of(origin, epoch)
+        listed = faded | listed  # something of those that have faded may have come meanwhile
         for key, stream in self._streams.items():
             if stream is not self.own:  # which has begun long ago
                 one = listed.get(key)
@@ -127,8 +127,11 @@ class Streams:
 
     def past(self, origin: PeerId, epoch: int) -> int:
         """How far a stream was that has been forgotten; 0 of others."""
-        position = self._past.get((origin, epoch))
-        return 0 if position is None else position.contiguous
+        return self.past_position(origin, epoch).contiguous
+
+    def past_position(self, origin: PeerId, epoch: int) -> Position:
+        """Where a stream was that has been forgotten; at 0 others."""
+        return self._past.get((origin, epoch)) or Position(origin, epoch, 0, 0)
 
     def past_positions(self) -> list[Position]:
         """Of all streams that have been forgotten, those that were forgotten last at the end."""
