@@ -36,9 +36,10 @@ WARM_UP, ROUNDS = 8, 10
 DELAY_S = (0.010, 0.040)
 PACE_S = 0.012
 SOON_S = 20.0
-HOPS_WITHIN = 0.3
-"""A machine that is busy with other tests holds up frames for longer than a link does: a short run differs by up to 15 %, six long ones
-by 5."""
+HOPS_WITHIN, COPIES_WITHIN = 0.1, 0.25
+RUNS_MAX = 3
+"""A machine that is busy with other tests holds up frames for longer than a link does: now and then a short run differs by 15 % for that. A
+model that is wrong differs in each."""
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,13 @@ def engine_of(body: Body) -> PeerEngine:
 
 
 def test_the_simulator_delivers_as_sockets_do_over_as_many_hops_with_as_many_copies() -> None:
-    real, links = on_sockets()
-    model = in_the_simulator(links, seed=1)
-    assert real.deliveries == model.deliveries == ROUNDS * PEERS * (PEERS - 1)
-    assert model.hops == pytest.approx(real.hops, rel=HOPS_WITHIN)
-    assert model.copies == pytest.approx(real.copies, rel=0.25)
+    differences = []
+    for _ in range(RUNS_MAX):
+        real, links = on_sockets()
+        model = in_the_simulator(links, seed=1)
+        assert real.deliveries == model.deliveries == ROUNDS * PEERS * (PEERS - 1)
+        print(f"simulator / sockets: hops {model.hops / real.hops:.2f}, copies {model.copies / real.copies:.2f}")  # noqa: T201 - for -s
+        differences.append((abs(model.hops / real.hops - 1), abs(model.copies / real.copies - 1)))
+        if differences[-1][0] <= HOPS_WITHIN and differences[-1][1] <= COPIES_WITHIN:
+            return
+    pytest.fail(f"hops and copies differ by these shares, in each run: {differences}")
