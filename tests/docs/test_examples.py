@@ -21,6 +21,8 @@ PAGES = ("README.md", "docs/PYTHON.md")
 NOT_HERE = re.compile(r"^(bin/|pip |\w+=|cd )")
 """What a person types around the commands: bin/demo and bin/test have tests and runs of their own, pip is what made this run."""
 
+LONG_S = 60.0
+"""For a command that computes: a machine may be busy."""
 UNTIL_STOPPED = ("seed", "peer", "monitor", "sub")
 
 
@@ -99,10 +101,10 @@ def test_a_command_of_the_pages_ends_well_by_itself_or_when_it_is_told_to(line: 
         command = [(place / "port").read_text() if word == "5001" else word for word in command]
     process = Process(tmp_path, "command", command[1:])
     try:
-        wait_for(lambda: process.stdout.stat().st_size or process.stderr.stat().st_size or not process.running, 10, line)
+        wait_for(lambda: process.stdout.stat().st_size or process.stderr.stat().st_size or not process.running, LONG_S, line)
         if command[1] in UNTIL_STOPPED and process.running:
             process.end()
-        assert process.popen.wait(15) == 0, (line, process.stderr.read_text())
+        assert process.popen.wait(LONG_S) == 0, (line, process.stderr.read_text())
     finally:
         if process.running:
             process.kill()
