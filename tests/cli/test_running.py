@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ HANGS = """
 import os, signal, time
 from zmqgossip.cli.running import Stop
 with Stop(5):
+    print(time.monotonic(), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
     while True:
         time.sleep(60)
@@ -68,7 +70,8 @@ def waits_while_another_thread_gets(number: signal.Signals) -> bool:
 
 @pytest.mark.processes
 def test_a_process_that_hangs_after_a_signal_is_ended_within_a_second_with_its_code() -> None:
-    assert child(HANGS).returncode == 5
+    ended = child(HANGS)
+    assert ended.returncode == 5 and 0.9 <= time.monotonic() - float(ended.stdout) < 3
 
 
 @pytest.mark.processes

@@ -10,7 +10,7 @@ from tests.core.streaming import ORIGIN, asked, begun, entries, entry, gives, nu
 from tests.core.test_baseline import newcomer, replies_to_sync
 from zmqgossip.core.gossip_messages import Ask, BaselinePart, Digest, Pull, Pulled, Walked
 from zmqgossip.core.lives import FADE_LOOKS
-from zmqgossip.core.types import PeerRecord, PeerState
+from zmqgossip.core.types import U64_MAX, PeerRecord, PeerState
 
 GONE_S = 20.0
 FADED_S = GONE_S * 9 / 8 + 3.0
@@ -169,6 +169,52 @@ def test_a_newcomer_keeps_streams_of_the_gone_no_longer_than_whoever_told_it_and
     assert is_here(bench) and 15 <= age_of(part, ORIGIN) <= 16
     bench.wait(4.0 + GONE_S / FADE_LOOKS)
     assert not is_here(bench) and bench.count("streams.faded") == 1
+
+
+def told(age_s: int, contiguous: int = 3) -> tuple[PeerBench, Far]:
+    """A newcomer to which its baseline said for how long nothing of the stream of somebody who has left has changed."""
+    bench, (far,) = newcomer(2, stream_gone_s=GONE_S)
+    bench.reply(far.key, BaselinePart(0, 1, [position(ORIGIN, contiguous)], [], [age_s]), far.asked_at)
+    becomes(bench, PeerState.LEFT)
+    return bench, far
+
+
+def test_an_age_is_handed_on_also_where_the_stream_has_not_settled_yet() -> None:
+    bench, far = told(15)
+    bench.wait(1.0)
+    (part,) = replies_to_sync(bench, far)
+    assert age_of(part, ORIGIN) == 16
+
+
+@pytest.mark.parametrize("age_s", [U64_MAX, U64_MAX >> 1, 21])
+def test_an_age_that_cannot_be_is_handed_on_as_the_largest_that_can(age_s: int) -> None:
+    bench, far = told(age_s)
+    (part,) = replies_to_sync(bench, far)
+    assert age_of(part, ORIGIN) == GONE_S
+    says(far, entry(ORIGIN, 3))
+    bench.wait(FADED_S - GONE_S)
+    assert not is_here(bench) and bench.count("streams.faded") == 1
+
+
+def test_ages_of_fewer_streams_or_of_more_are_those_of_the_first_and_no_harm() -> None:
+    bench, (far,) = newcomer(2, stream_gone_s=GONE_S)
+    streams = [position(ORIGIN, 3), position(peer(78), 3)]
+    bench.reply(far.key, BaselinePart(0, 2, streams, [], [15]), far.asked_at)
+    bench.reply(far.key, BaselinePart(1, 2, [position(peer(79), 3)], [], [0, 15, 15]), far.asked_at)
+    becomes(bench, PeerState.LEFT)
+    (part,) = replies_to_sync(bench, far)
+    assert [age_of(part, one) for one in (ORIGIN, peer(78), peer(79))] == [15, 0, 0]
+
+
+def test_a_stream_that_jumps_has_changed_and_is_kept_as_long_as_elsewhere() -> None:
+    bench, far = told(15)
+    says(far, entry(ORIGIN, 5))
+    bench.wait(0.1)
+    gives(far, ORIGIN, [], oldest=6, contiguous=5)
+    bench.wait(2.0)
+    says(far, entry(ORIGIN, 5))
+    bench.wait(GONE_S - 8.0)
+    assert bench.count("streams.jumped") == 1 and is_here(bench)
 
 
 def test_what_a_newcomer_still_gets_of_the_gone_is_kept_as_long_as_elsewhere() -> None:

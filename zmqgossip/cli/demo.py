@@ -44,10 +44,11 @@ def demo(
     from zmqgossip.cli.demo_network import HURRIED_GRACE_S, SEEDS, Network
     from zmqgossip.cli.demo_process import import_once
     from zmqgossip.cli.demo_story import Enough, Story, plan
+    from zmqgossip.cli.errors import ExitCode
     from zmqgossip.cli.running import Stop
 
     _check(duration, peers)
-    with Stop() as stop, Network() as network:
+    with Stop(ExitCode.CUT_SHORT) as stop, Network() as network:
         say = _Narrator(as_json)
         text = f"Starting {SEEDS} seeds and {peers} peers on this machine, each peer a process of its own."
         say("start", text, seeds=SEEDS, peers=peers, dir=str(network.directory))

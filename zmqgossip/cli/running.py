@@ -42,6 +42,7 @@ class Stop:
         self.asked = False
         self._code = code
         self.wake: Callable[[], None] | None = None
+        self._left = False
         self._before: dict[int, Any] = {}
         self._fd_before = -1
 
@@ -50,23 +51,29 @@ class Stop:
             self._alarm_in, self._alarm_out = os.pipe()
             os.set_blocking(self._alarm_out, False)
             threading.Thread(target=self._watch, daemon=True).start()
-            self._fd_before = signal.set_wakeup_fd(self._alarm_out, warn_on_full_buffer=False)
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._caught)
+            self._fd_before = signal.set_wakeup_fd(self._alarm_out, warn_on_full_buffer=False)
+            if self.asked:  # before that was written anywhere
+                os.write(self._alarm_out, bytes([signal.SIGINT]))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not self._before:
             return
+        self._left = True
+        signal.set_wakeup_fd(self._fd_before)
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        signal.set_wakeup_fd(self._fd_before)
         os.close(self._alarm_out)  # the watchdog reads the end of it, and goes, if there was no signal
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         if self.wake is not None:
             self.wake()
+
+    def _is_heard(self) -> bool:
+        return self.asked or self._left
 
     def _watch(self) -> None:
         """Has the handler run, and ends the process when it hangs on a pipe that nobody reads: everything that matters has been said to
@@ -75,9 +82,9 @@ class Stop:
         while rang := os.read(self._alarm_in, 1):
             if rang[0] in (signal.SIGINT, signal.SIGTERM):
                 until = time.monotonic() + END_S
-                while not self.asked and time.monotonic() < until:
+                while not self._is_heard() and time.monotonic() < until:
                     time.sleep(AGAIN_S)
-                    if not self.asked:
+                    if not self._is_heard():
                         signal.pthread_kill(threading.main_thread().ident or 0, rang[0])
                 time.sleep(max(0.0, until - time.monotonic()))
                 os._exit(self._code)

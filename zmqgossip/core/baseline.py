@@ -31,7 +31,7 @@ from zmqgossip.core.view import Link, LinkState, View
 SYNC_DUE = "sync due"
 ALONE_DUE = "alone due"
 PART_MAX = 1024
-"""Streams in one part: 37 bytes each at most, so a part stays far below a frame's limit."""
+"""Streams in one part: 46 bytes each at most with their ages, so a part stays far below a frame's limit."""
 PARTS_MAX = 128
 """Parts of one answer, 131,072 streams: more than a node remembers unless it was told to. Those that were quiet longest are left out."""
 GIVE_AGAIN_S = 0.5

@@ -313,7 +313,7 @@ class Gossip:
         for one in positions:
             listed = self.streams.get(one.origin, one.epoch)
             if listed is not None and listed.highest == one.contiguous:
-                self.lives.began(listed, ages.get(listed.key, 0), now)
+                self.lives.told_age(listed, ages.get(listed.key, 0), now)
         for stream in self.streams.all():
             if stream is not self.publisher.stream:
                 if stream.highest:
@@ -404,7 +404,7 @@ class Gossip:
             if not stream.highest:
                 self.lives.first_came(stream, now)
             released = self.streams.jump(stream, number)
-            stream.lacks_until = math.inf
+            stream.lacks_until = stream.fades_at = math.inf
             self._node.counters.add("streams.jumped")
             if not released and ends and max(ends) > stream.messages:
                 self._lost(stream, max(ends))

@@ -84,7 +84,7 @@ class BaselinePart(Body, frozen=True, array_like=True):
     """Part `part`, from 0, of `parts`: how far the streams are at the neighbour. One that is in no part starts at 0.
 
     `past`: streams that are only remembered there, of origins that are gone. `ages`: of each of `streams`, in their order, for how many
-    whole seconds nothing of it has changed, if its origin is gone, else 0; 0 for those that are not in it.
+    whole seconds nothing of it has changed, if its origin is gone, else 0; 0 for those that are not in it. It may say anything.
     """
 
     code = Code.BASELINE

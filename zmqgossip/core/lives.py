@@ -98,16 +98,16 @@ class Lives:
     def _is_pulled(self, stream: Stream) -> bool:
         return stream.begun and self._repair.is_behind(stream)
 
-    def _is_over(self, stream: Stream) -> bool:
-        """Whether it is settled, and its origin is gone: in a while it fades."""
-        return stream.settled and stream.origin != self._me and self._is_gone(stream.origin)
-
     def age_s(self, stream: Stream, now: float) -> float:
-        """For how long nothing of the stream of somebody who is gone has changed, here or where the baseline came from; 0 of others."""
+        """For how long nothing of the stream of somebody who is gone has changed, here or where the baseline came from, up to
+        `stream_gone_s`; 0 of others.
+        """
+        if stream.origin == self._me or not self._is_gone(stream.origin):
+            return 0.0
         gone_s = self._node.config.stream_gone_s
-        return max(now - stream.changed_at, gone_s + now - stream.fades_at) if self._is_over(stream) else 0.0
+        return min(max(now - stream.changed_at, gone_s + now - stream.fades_at), gone_s)
 
-    def began(self, stream: Stream, age_s: float, now: float) -> None:
+    def told_age(self, stream: Stream, age_s: float, now: float) -> None:
         """A baseline named a stream and its age."""
         if age_s > 0:
             stream.fades_at = now + self._node.config.stream_gone_s - age_s
@@ -116,7 +116,7 @@ class Lives:
         """Settled streams of those who are gone are forgotten but for how far they were; and so again in a while."""
         gone_s = self._node.config.stream_gone_s
         for stream in self._streams.all():
-            if self.age_s(stream, now) >= gone_s:
+            if stream.settled and self.age_s(stream, now) >= gone_s:
                 self._streams.drop(stream)
                 self._node.counters.add("streams.faded")
         if any(stream.origin != self._me for stream in self._streams.all()):

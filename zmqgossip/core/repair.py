@@ -76,7 +76,7 @@ class Repair:
         self._wants: dict[StreamKey, _Want] = {}
         self._asked: dict[int, int] = {}  # by key of the link: pulls that are under way
         self._wait_s = node.config.pull_after_s
-        self._wait_at = 0.0  # when that was right
+        self._wait_at = 0.0  # when it last grew, or was halved
         self._line: dict[StreamKey, None] = {}  # streams that found everybody busy
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class Repair:
         self._wait_at = now
 
     def _wait(self, now: float) -> float:
-        """How long a stream must not move before what it lacks is asked for."""
+        """How long a stream must not move before what it lacks is asked for, by what has been learned until now."""
         least = self._node.config.pull_after_s
         while self._wait_s > least and now - self._wait_at >= WAIT_HALVES_S:
             self._wait_s = max(self._wait_s / 2, least)
