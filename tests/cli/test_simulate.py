@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,24 @@ def test_ctrl_c_ends_a_run_and_its_processes_with_one_line() -> None:
     while any(_runs(child) for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [child for child in children if _runs(child)]
+
+
+@pytest.mark.processes
+def test_on_a_terminal_with_its_output_sent_elsewhere_the_document_goes_there_and_only_the_progress_stays(tmp_path: Path) -> None:
+    target, (ours, theirs) = tmp_path / "document", os.openpty()
+    started = [sys.executable, "-m", "zmqgossip", "simulate", "d1", "--peers", "8", "--jobs", "1", "--json"]
+    shown: list[bytes] = []
+    with target.open("wb") as out:
+        process = subprocess.Popen(started, stdout=out, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    with suppress(OSError):  # the terminal ends with the process
+        while read := os.read(ours, 4096):
+            shown.append(read)
+    os.close(ours)
+    assert process.wait(60) == ExitCode.DONE
+    document = json.loads(target.read_text())
+    assert document["scenario"] == "D1" and document["passed"]
+    assert b"D1: " in b"".join(shown) and b"digest" not in b"".join(shown)
 
 
 def _runs(pid: int) -> bool:

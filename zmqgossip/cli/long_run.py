@@ -23,7 +23,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], object]]:
-    """What is being done and for how long, on a terminal; elsewhere nothing."""
+    """What is being done and for how long, on a terminal; elsewhere nothing. Nothing else is to be printed meanwhile."""
     if not sys.stderr.isatty():
         yield lambda text, share: None
         return
@@ -31,7 +31,8 @@ def progress() -> Iterator[Callable[[str, float], object]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # What is printed while the bar stands would go to stderr with it, and not where stdout was sent to, unless rich leaves both alone.
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task("", total=1.0)
         yield lambda text, share: bar.update(task, description=text, completed=share)
 

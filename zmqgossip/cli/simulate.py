@@ -20,7 +20,6 @@ from zmqgossip.cli.long_run import check_plot, progress, terminable
 from zmqgossip.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from zmqgossip.cli.simulate_jobs import Step
     from zmqgossip.sim.outcome import Outcome
     from zmqgossip.sim.scenario import Scenario
 
@@ -73,11 +72,11 @@ def simulate(
         _list(as_json)
         return
     try:
-        with terminable(), progress() as step:
+        with terminable():
             if name == SWARM:
-                _swarm(_range(seeds, seed), peers, jobs or _cores(), as_json, step)
+                _swarm(_range(seeds, seed), peers, jobs or _cores(), as_json)
             else:
-                _scenarios(_chosen(name, peers), peers, 1 if seed is None else seed, jobs or _cores(), plot, as_json, step)
+                _scenarios(_chosen(name, peers), peers, 1 if seed is None else seed, jobs or _cores(), plot, as_json)
     except KeyboardInterrupt:
         typer.echo(f"zmqgossip: {name} was cut short; a run that has not ended has no figures", err=True)
         raise
@@ -86,12 +85,13 @@ def simulate(
 # -- what is run ----------------------------------------------------------------------------------------------------------
 
 
-def _scenarios(chosen: list[Scenario], peers: int | None, seed: int, jobs: int, plot: Path | None, as_json: bool, step: Step) -> None:
+def _scenarios(chosen: list[Scenario], peers: int | None, seed: int, jobs: int, plot: Path | None, as_json: bool) -> None:
     from zmqgossip.cli import simulate_jobs, simulate_output
 
     outcomes = []
     for scenario in chosen:
-        outcome, violations = simulate_jobs.run(scenario, peers or scenario.peers, seed, jobs, step)
+        with progress() as step:
+            outcome, violations = simulate_jobs.run(scenario, peers or scenario.peers, seed, jobs, step)
         outcomes.append(outcome)
         _show(outcome, scenario.title, as_json)
         for violation in violations:
@@ -104,13 +104,14 @@ def _scenarios(chosen: list[Scenario], peers: int | None, seed: int, jobs: int, 
     _judge(outcomes)
 
 
-def _swarm(seeds: range, peers: int | None, jobs: int, as_json: bool, step: Step) -> None:
+def _swarm(seeds: range, peers: int | None, jobs: int, as_json: bool) -> None:
     from zmqgossip.cli import simulate_jobs, simulate_output
     from zmqgossip.cli.errors import Misuse
 
     if peers is not None and peers < SWARM_PEERS_MIN:
         raise Misuse(f"--peers {peers} is too few for a swarm; give at least {SWARM_PEERS_MIN}")
-    found = simulate_jobs.run_swarm(seeds, peers or 0, jobs, step)
+    with progress() as step:
+        found = simulate_jobs.run_swarm(seeds, peers or 0, jobs, step)
     for violation in [violation for _, violation in found if violation][:STORIES_MAX]:
         print(violation, file=sys.stderr)
     outcomes = [outcome for outcome, _ in found]
