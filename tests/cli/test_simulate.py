@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support import wait_for
 from zmqgossip.cli import simulate_jobs, simulate_output
 from zmqgossip.cli.app import app
 from zmqgossip.cli.errors import ExitCode, run
@@ -183,20 +183,20 @@ def test_a_swarm_tells_how_many_seeds_are_done_in_small_steps(monkeypatch: pytes
 
 
 @pytest.mark.processes
-def test_ctrl_c_ends_a_run_and_its_processes_with_one_line() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_takes_its_processes_with_it(number: signal.Signals) -> None:
     started = [sys.executable, "-m", "zmqgossip", "simulate", "d1", "--peers", "400", "--jobs", "2"]
     process = subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60  # two workers, and what multiprocessing keeps beside them
-    while len(_children(process.pid)) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: len(_children(process.pid)) >= 3, 60, "two workers, and what multiprocessing keeps beside them")
     children = _children(process.pid)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == ExitCode.CUT_SHORT
-    assert err == "zmqgossip: D1 was cut short; a run that has not ended has no figures\n"
-    while any(_runs(child) for child in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [child for child in children if _runs(child)]
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == ExitCode.CUT_SHORT
+        assert err == "zmqgossip: D1 was cut short; a run that has not ended has no figures\n"
+    wait_for(lambda: not any(_runs(child) for child in children), 60, "they are gone")
 
 
 @pytest.mark.processes

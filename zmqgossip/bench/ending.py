@@ -1,4 +1,4 @@
-"""A process of the bench does not outlive it."""
+"""A process of the bench, or of a simulation, does not outlive it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def die_with(parent: int) -> None:
-    """Asks the kernel for our end when the bench ends: a stopped process would not see that its pipe did. Linux only."""
+    """Asks the kernel for our end when whoever started us ends: a stopped process would not see that its pipe did. Linux only."""
     if sys.platform != "linux":
         return
     import ctypes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from zmqgossip.bench.ending import die_with
 from zmqgossip.core.errors import ZmqGossipError
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int,
             tell()
             found[number] = work(*task)
         return list(found.values())
-    pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), initializer=_deaf)
+    pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     try:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a process that is half made could not be ended quietly
         try:
@@ -120,7 +122,8 @@ def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int,
     return [found[number] for number in range(len(tasks))]
 
 
-def _deaf() -> None:
-    """Ctrl-C reaches all processes of a terminal; the one that waits ends the others."""
+def _begin(parent: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the one that waits ends the others, or takes them with it."""
+    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
