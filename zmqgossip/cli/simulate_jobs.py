@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Step: TypeAlias = Callable[[str, float], object]
 T = TypeVar("T")
+ENDS = (signal.SIGINT, signal.SIGTERM)
 SEEDS_AT_ONCE = 8
 """Runs of a swarm that a process is given together: each takes a moment, and so does handing them over."""
 
@@ -101,7 +102,7 @@ def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int,
         return list(found.values())
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     try:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a process that is half made could not be ended quietly
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # a process that is half made could not be ended quietly
         try:
             waiting: dict[Future[T], int] = {pool.submit(work, *task): number for number, task in enumerate(tasks)}
         finally:
@@ -127,3 +128,4 @@ def _begin(parent: int) -> None:
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
