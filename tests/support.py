@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 from tests.nursery import Child, Nursery
 
 T = TypeVar("T")
+LONG_S = 60.0
+"""For what is only a matter of time: a machine may be busy with much else."""
 LINE = re.compile(
     r"^<(?P<code>1133|1155)> <(?P<port>\d+)> <(?P<timestamp>\d+\.\d{6})> <(?P<count>\d+)> from (?P<brought>\S+) origin (?P<origin>\S+)$"
 )
@@ -26,7 +28,7 @@ READY = re.compile(r"^(?P<at>\S+) ready, \d+ links? up$", re.MULTILINE)
 NEIGHBOURS = re.compile(r"^\S+ neighbours \d+: (?P<list>.*)$", re.MULTILINE)
 
 
-def wait_for(condition: Callable[[], T], timeout_s: float = 15.0, what: str = "") -> T:
+def wait_for(condition: Callable[[], T], timeout_s: float = LONG_S, what: str = "") -> T:
     """What `condition` returns once it is true; AssertionError when it is not within `timeout_s`."""
     until = time.monotonic() + timeout_s
     while not (value := condition()):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Process, wait_for
+from tests.support import LONG_S, Process, wait_for
 from zmqgossip import Peer, Seed
 
 pytestmark = [pytest.mark.sockets, pytest.mark.processes]
@@ -21,8 +21,6 @@ PAGES = ("README.md", "docs/PYTHON.md")
 NOT_HERE = re.compile(r"^(bin/|pip |\w+=|cd )")
 """What a person types around the commands: bin/demo and bin/test have tests and runs of their own, pip is what made this run."""
 
-LONG_S = 60.0
-"""For a command that computes: a machine may be busy."""
 UNTIL_STOPPED = ("seed", "peer", "monitor", "sub")
 
 

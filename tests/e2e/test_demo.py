@@ -73,10 +73,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A demo of a dozen peers that takes its whole time. It begins with the first test here, and the last looks at its end."""
     files = tmp_path_factory.mktemp("whole")
     demo = start(files, "--json", "--for", str(minimum_s(PEERS)), "--peers", str(PEERS))
-    yield wait_for_kind(demo, "seeds")  # they have their ports: no other demo will be given them
-    if demo.running:
-        demo.end()
-    kill_what_is_left(files)
+    try:
+        yield wait_for_kind(demo, "seeds")  # they have their ports: no other demo will be given them
+    finally:
+        if demo.running:
+            demo.end()
+        kill_what_is_left(files)
 
 
 @LINUX
