@@ -65,7 +65,8 @@ def _churn(peers: int) -> Plan:
 
 # -- D8 -------------------------------------------------------------------------------------------------------------------
 
-LARGE = 1_000
+LARGE = 2_500
+"""From here on a fiftieth is 50 peers: fewer are nearly all neighbours of one another, and hops grow from too little."""
 GROWTH_MAX = 1.15
 """Of what should not grow: neighbours that have fewer neighbours in common cost a little more."""
 OF_SEEDS = f"a seed's answers carry up to {LAN.sample_max} members, so their bytes grow until a network has so many"
