@@ -16,8 +16,8 @@ SECONDS_A_PEER = 0.6
 """Of churn: 1,000 peers have ten minutes, 60 have 36 s."""
 SOURCES = 5
 GONE_S = 10.0
-GONE_MAX = 0.25
-"""Of all peers: 1 % a second go, and fade within 14 s; who has just come knows some a while longer."""
+GONE_MAX = 0.2
+"""Of all peers: 1 % a second go, and fade within 14 s."""
 CONFIG = replace(LAN, stream_gone_s=GONE_S)
 """`lan`, but that streams of the gone fade after 10 s instead of a minute: so that a minute shows it."""
 
