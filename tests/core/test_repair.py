@@ -280,6 +280,17 @@ def test_a_pull_is_answered_with_what_is_here_so_much_at_a_time() -> None:
     assert answer(bench, far, (last + 1, 1 << 60))[0] == []
 
 
+def test_what_is_pulled_from_its_origin_comes_as_the_origin_sent_it_and_from_others_as_passed_on() -> None:
+    bench, (far,) = begun(2)
+    publish(bench)
+    far.gossip(segment(ORIGIN, 1))
+    for origin, hops in ((bench.engine.me, 0), (ORIGIN, 1)):  # 1133, and 1155: no other code has these
+        bench.forget()
+        far.asks(Pull(far.link.mine, origin.id, origin.epoch, [(1, 1_000)]))
+        frames = [frame for _, frame in bench.of(outbox.REPLY)][:-1]
+        assert frames and {CODEC.decode_segment(frame).hops for frame in frames} == {hops}
+
+
 def test_a_pull_of_an_unknown_stream_is_answered_with_nothing() -> None:
     bench, (far,) = begun(2)
     found, end = answer(bench, far, (1, 5), origin=bytes(16))

@@ -355,8 +355,9 @@ class Repair:
         config = self._node.config
         count_max = min(PULLED_MAX, max(config.pipe_segments // PIPE_SHARE, 1))
         frames = self._streams.held(stream, body.ranges, config.pull_bytes_max)[:count_max]
+        is_own = stream is self._streams.own  # which comes from its origin by this way too
         for frame in frames:
-            self._node.outbox.reply(route, propagated(frame))
+            self._node.outbox.reply(route, frame if is_own else propagated(frame))
         self._node.counters.add("pulls.answered")
         self._node.counters.add("pulls.segments", len(frames))
         end = Pulled(stream.origin, stream.epoch, stream.oldest, stream.contiguous, stream.messages)
