@@ -29,8 +29,8 @@ STEPS_S_MAX = 12.0
 """Virtual seconds of troubles in the mean: what takes longer shows nothing more in the time that it costs."""
 SIZES = (0, 1, 40, 100, 400, 900, 1500, 6000)
 SMALL_STORE, SMALL_MESSAGE = 100_000, 400
-"""A store that holds what may be under way, and not much more. Nobody asks for a mark before half of a window is under way, which here is 16
-segments; and a segment of everybody is always under way. So they must be small.
+"""A store that holds what may be under way, and not much more. Nobody asks for a mark before half of a window is under way, which here
+is 16 segments; and a segment of everybody is always under way. So they must be small.
 """
 JOINS_MAX = 4
 RATES = (1.0, 2.0, 4.0, 8.0)
