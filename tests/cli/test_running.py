@@ -22,6 +22,18 @@ with Stop(5):
     while True:
         time.sleep(60)
 """
+HANGS_BEFORE_IT_WATCHES = """
+import os, signal, time
+from zmqgossip.cli.running import Stop
+watch = signal.set_wakeup_fd
+def signalled_before(*args, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return watch(*args, **options)
+signal.set_wakeup_fd = signalled_before
+with Stop(5):
+    print(time.monotonic(), flush=True)
+    time.sleep(60)
+"""
 LATER_ENDS = """
 import os, signal, threading, time
 from zmqgossip.cli.running import Stop
@@ -69,8 +81,9 @@ def waits_while_another_thread_gets(number: signal.Signals) -> bool:
 
 
 @pytest.mark.processes
-def test_a_process_that_hangs_after_a_signal_is_ended_within_a_second_with_its_code() -> None:
-    ended = child(HANGS)
+@pytest.mark.parametrize("program", [HANGS, HANGS_BEFORE_IT_WATCHES])
+def test_a_process_that_hangs_after_a_signal_is_ended_within_a_second_with_its_code(program: str) -> None:
+    ended = child(program)
     assert ended.returncode == 5 and 0.9 <= time.monotonic() - float(ended.stdout) < 3
 
 

@@ -171,9 +171,10 @@ class Digests:
 
     def _entry(self, origin: PeerId, epoch: int) -> Entry | None:
         """What is said of a stream that is asked for. One that has faded is where it was, and done."""
-        stream, past = self._streams.get(origin, epoch), self._streams.past(origin, epoch)
+        stream = self._streams.get(origin, epoch)
         if stream is not None:
             return stream.entry
+        past = self._streams.past(origin, epoch)
         return Entry(origin, epoch, past, 0, past) if past else None
 
     def __len__(self) -> int:
