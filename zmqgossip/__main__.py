@@ -1,6 +1,18 @@
-"""`python -m zmqgossip` is the command `zmqgossip`. Left to others: everything, see `cli/app.py`."""
+"""The command `zmqgossip` and `python -m zmqgossip`. Left to others: everything but a Ctrl-C that comes early, see `cli/app.py`."""
 
-from zmqgossip.cli.app import main
+import signal
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """The entry point of the console script; ends the process with the command's exit code."""
+    try:
+        from zmqgossip.cli.app import main as command
+    except KeyboardInterrupt:  # in the tenth of a second that the imports take: as at any other time, no traceback
+        sys.exit(128 + signal.SIGINT)
+    command()
+
 
 if __name__ == "__main__":
     main()

@@ -3,11 +3,13 @@
 import errno
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Annotated
 
 import pytest
 import typer
 
+from zmqgossip.__main__ import main
 from zmqgossip.cli.errors import ExitCode, Misuse, NobodyReachable, PartialAnswer, TimedOut, code_of, line_of, run
 from zmqgossip.cli.options import ConfigOption, PortOption
 from zmqgossip.core.errors import CannotBind, ConfigError, NodeClosed, PayloadTooLarge, PortInUse, Timeout, ZmqGossipError
@@ -152,3 +154,19 @@ def test_a_reader_that_went_away_is_noticed_at_the_last_flush_and_is_no_tracebac
     monkeypatch.setattr(sys, "stdout", Gone())
     assert run(an_app(), ["work"]) == ExitCode.FAILED
     assert given_up == [True]
+
+
+def test_ctrl_c_before_all_is_imported_cuts_a_command_short_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(ModuleType):
+        """A module in whose import the signal comes."""
+
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "zmqgossip.cli.app", Interrupted("zmqgossip.cli.app"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == ExitCode.CUT_SHORT
+    assert capsys.readouterr().err == ""

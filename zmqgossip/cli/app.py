@@ -33,7 +33,7 @@ for command in (seed, peer, pub, sub, peers, ping, monitor, demo, bench, simulat
 
 
 def main() -> NoReturn:
-    """The entry point of the console script; ends the process with the command's exit code."""
+    """Does what the process was asked for; ends it with the command's exit code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # typer asks pydantic, which would look for plugins at each start
     sys.exit(run(app))
 
