@@ -8,11 +8,10 @@ configured seeds; those that are not among the chosen get them by an errand, a D
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
 from zmqgossip.core.census import Census, seeds_wanted
 from zmqgossip.core.codes import Body
+from zmqgossip.core.contact import Contact, Standing
 from zmqgossip.core.events import NoSeed, RegistrationRefused, SeedAccepted, SeedLost, WrongCluster
 from zmqgossip.core.members import Members
 from zmqgossip.core.messages import (
@@ -38,42 +37,7 @@ ASK = "ask seeds"
 QUEUE_MAX = 64
 """Bodies that wait for one seed's connection: more reports than neighbours are only made when everything fails at once."""
 
-
 _ANSWERS = (Registered, Present, Listed, NotListed, UnknownPeer, Verdict, LeaveHeard)
-
-
-class Standing(Enum):
-    """How far a seed has come with this peer."""
-
-    IDLE = 0
-    OPENING = 1
-    ASKED = 2
-    PENDING = 3
-    LISTED = 4
-
-
-@dataclass(slots=True, eq=False)
-class Contact:
-    """One configured seed."""
-
-    place: int
-    seed: Endpoint
-    ticket: bytes
-    chosen: bool = False
-    key: int = 0
-    connected: bool = False
-    standing: Standing = Standing.IDLE
-    told: PeerRecord | None = None  # the record that it was last sent
-    failures: int = 0
-    wrong_cluster: bool = False
-    answered: bool = False
-    told_lost: bool = False
-    silent: bool = False  # it was lost, and not because its process is gone
-    told_refused: NotListed | None = None
-    open_answers: int = 0
-    list_after: bytes = FIRST_ID
-    reads_until: float | None = None  # its list is read page after page to the last, as long as the next one comes by then
-    queue: list[Body] = field(default_factory=list)
 
 
 class Presence:
