@@ -1,6 +1,7 @@
 """What a script sees of a command that went wrong, its exit code, and what a person sees, one line."""
 
 import errno
+import io
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -8,8 +9,10 @@ from typing import Annotated
 
 import pytest
 import typer
+import zmq
 
 from zmqgossip.__main__ import main
+from zmqgossip.cli.app import app
 from zmqgossip.cli.errors import ExitCode, Misuse, NobodyReachable, PartialAnswer, TimedOut, code_of, line_of, run
 from zmqgossip.cli.options import ConfigOption, PortOption
 from zmqgossip.core.errors import CannotBind, ConfigError, NodeClosed, PayloadTooLarge, PortInUse, Timeout, ZmqGossipError
@@ -29,6 +32,8 @@ FORESEEN = [
     (CannotBind("192.0.2.1", 1, "no such address"), 1, str(CannotBind("192.0.2.1", 1, "no such address"))),
     (PayloadTooLarge(70_000, 60_000), 1, "the message has 70000 bytes, at most 60000 fit; send it in parts"),
     (NodeClosed("the node has left"), 1, "the node has left"),
+    (OSError(errno.EMFILE, "Too many open files"), 1, "no file descriptor is left; allow more (ulimit -n), or run less at once"),
+    (zmq.ZMQError(errno.EMFILE), 1, "no file descriptor is left; allow more (ulimit -n), or run less at once"),
     (ZmqGossipError("something else"), 1, "something else"),
     (
         PermissionError(errno.EACCES, "Permission denied", "/logs/output_1.txt"),
@@ -136,6 +141,21 @@ def test_what_typer_finds_wrong_by_itself_is_one_line_too(arguments: list[str], 
 def test_a_port_in_range_is_taken(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(an_app(), ["peer", "--port", port]) == ExitCode.DONE
     assert capsys.readouterr().out == f"{port} None 5.0\n"
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "1e7", "-1", "soon", ""])
+@pytest.mark.parametrize("command", [["peer", "--every"], ["peers", "--timeout"], ["ping", "5001", "--every"], ["pub", "a", "b", "--wait"]])
+def test_a_time_that_is_none_is_refused(command: list[str], time: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(app, [*command, time]) == ExitCode.USAGE
+    captured = capsys.readouterr()
+    assert f"{time!r} is no such time; give seconds, from " in captured.err and captured.err.count("\n") == 1
+
+
+def test_what_the_terminal_cannot_show_is_escaped_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", old)
+    assert run(an_app(lambda: print("日本", file=old)), ["work"]) == ExitCode.DONE
+    assert old.buffer.getvalue() == b"\\u65e5\\u672c\n"  # type: ignore[attr-defined]
 
 
 def test_a_line_cannot_be_broken_by_what_the_error_holds() -> None:

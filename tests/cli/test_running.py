@@ -34,6 +34,15 @@ with Stop(5):
     print(time.monotonic(), flush=True)
     time.sleep(60)
 """
+SIGNALLED_TWICE = """
+import os, signal
+from zmqgossip.cli.running import Stop
+with Stop():
+    os.kill(os.getpid(), signal.SIGINT)
+for number in (signal.SIGINT, signal.SIGTERM):
+    os.kill(os.getpid(), number)
+print("ends as after the first")
+"""
 LATER_ENDS = """
 import os, signal, threading, time
 from zmqgossip.cli.running import Stop
@@ -85,6 +94,12 @@ def waits_while_another_thread_gets(number: signal.Signals) -> bool:
 def test_a_process_that_hangs_after_a_signal_is_ended_within_a_second_with_its_code(program: str) -> None:
     ended = child(program)
     assert ended.returncode == 5 and 0.9 <= time.monotonic() - float(ended.stdout) < 3
+
+
+@pytest.mark.processes
+def test_a_second_signal_does_not_make_a_failure_of_the_end() -> None:
+    ended = child(SIGNALLED_TWICE)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ends as after the first\n", "")
 
 
 @pytest.mark.processes

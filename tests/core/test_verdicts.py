@@ -434,21 +434,23 @@ def test_a_report_of_an_older_record_is_moot() -> None:
 # -- what happens meanwhile -----------------------------------------------------------------------------------------------
 
 
-def test_an_accused_that_leaves_meanwhile_has_left() -> None:
+def test_an_accused_that_leaves_meanwhile_has_left_and_the_reporter_is_told() -> None:
     bench, tickets = seed_with(ACCUSED, REPORTER)
     report(bench)
     bench.hears(ACCUSED, Leave(ACCUSED, tickets[ACCUSED], 0))
     assert bench.state_of(ACCUSED) is LEFT and bench.open == {}
     bench.wait(2 * WINDOW)
     assert bench.state_of(ACCUSED) is LEFT and removed(bench) == []
+    assert verdicts(bench) == [SUSPECT, LEFT]
 
 
-def test_an_accused_whose_lease_ends_meanwhile_is_removed_once() -> None:
+def test_an_accused_whose_lease_ends_meanwhile_is_removed_once_and_the_reporter_is_told() -> None:
     bench, _ = seed_with(ACCUSED, REPORTER)
     bench.wait(DEFAULT.lease_s - 1.0)
     report(bench)
     bench.wait(2 * WINDOW)
     assert [record for record, _ in removed(bench)].count(ACCUSED) == 1 and bench.open == {}
+    assert verdicts(bench) == [SUSPECT, DEAD]
 
 
 def test_an_accused_that_renews_its_presence_meanwhile_is_still_looked_for() -> None:

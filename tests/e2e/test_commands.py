@@ -90,7 +90,7 @@ def test_a_peer_ends_within_a_second_among_stopped_neighbours_and_seeds(tmp_path
         assert_ends_well(peers[0], signal.SIGINT)
 
 
-def test_a_peer_whose_console_is_read_by_nobody_ends_within_a_second(tmp_path: Path) -> None:
+def test_a_peer_whose_console_is_read_by_nobody_says_goodbye_and_ends_within_a_second(tmp_path: Path) -> None:
     with Network(tmp_path) as network:
         network.start_seed()
         command = [sys.executable, "-m", "zmqgossip", "peer", "--port", "0", "--profile", "lan", "--every", "0", "--messages", "5000"]
@@ -109,11 +109,34 @@ def test_a_peer_whose_console_is_read_by_nobody_ends_within_a_second(tmp_path: P
                 return size == before > 60_000
 
             wait_for(stuck, 20, "the pipe is full")
+            seeds = tmp_path / "output_seed.txt"
+            wait_for(lambda: f"listed 127.0.0.1:{port}," in seeds.read_text(), what="it is listed")
             peer.send_signal(signal.SIGINT)
             assert peer.wait(2) == 0
+            wait_for(lambda: f"leave of 127.0.0.1:{port}" in seeds.read_text(), what="the seeds have heard it")
         finally:
             peer.kill()
             peer.communicate()
+
+
+def test_a_peer_that_waits_until_it_may_publish_says_goodbye_and_ends_within_a_second(tmp_path: Path) -> None:
+    with Network(tmp_path, profile="default") as network:
+        network.start_seed()
+        slow = network.start_peer("--messages", "0", "--after", "0")
+        peer = network.start_peer("--every", "0", "--messages", "10000000")
+        wait_for(lambda: slow.endpoint in peer.text() and "<3>" in peer.text(), what="it publishes")
+        slow.send(signal.SIGSTOP)
+        size = -1
+
+        def waits() -> bool:
+            nonlocal size
+            before, size = size, peer.log.stat().st_size
+            return size == before
+
+        wait_for(waits, 20, "the window is closed, and the queue before it is full")
+        assert_ends_well(peer, signal.SIGINT)
+        assert "summary" in peer.text().splitlines()[-1]
+        wait_for(lambda: f"leave of {peer.endpoint}" in (tmp_path / "output_seed.txt").read_text(), what="the seeds have heard it")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -219,6 +242,18 @@ def test_peers_prints_the_union_of_all_seeds_and_never_itself(tmp_path: Path) ->
         text = network.command("peers", anew=True)
         assert text.returncode == 0
         assert len(text.stdout.splitlines()) == 3
+
+
+def test_a_seed_that_is_named_as_it_is_configured_needs_no_addresses_of_the_others(tmp_path: Path) -> None:
+    with Network(tmp_path) as network:
+        ports = network.seed_ports
+        hosts = ["localhost", "no-such-host.invalid", "127.0.0.1"]
+        listed = [{"host": host, "port": port} for host, port in zip(hosts, ports, strict=False)]
+        (tmp_path / "config.json").write_text(json.dumps({"cluster": "test", "seeds": listed}))
+        seed = network.start_seed("--only", f"localhost:{ports[0]}")
+        wait_for(lambda: f"listening on 127.0.0.1:{ports[0]};" in seed.stderr.read_text(), what="it listens")
+        other = network.command("seed", "--only", f"localhost:{ports[3]}")
+        assert other.returncode == 2 and "no-such-host.invalid" in other.stderr
 
 
 def test_peers_exits_3_when_no_seed_answers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Thirty peers, four seeds, real processes: everything arrives once, and the dead are gone."""
+"""Sixteen peers and more, four seeds, real processes: everything arrives once, and the dead are gone."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ import time
 import pytest
 import zmq
 
-from tests.support import wait_for
+from tests.support import free_ports, wait_for
 from zmqgossip.core.config import LAN
 from zmqgossip.core.events import Left, SeedAccepted
 from zmqgossip.core.gossip_messages import Messages
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK, Codec, cluster_hash, encode_messages
 from zmqgossip.runtime import outlet, sockets
-from zmqgossip.runtime.node import PeerNode, SeedsNode
+from zmqgossip.runtime.node import PeerNode, Place, SeedsNode
 from zmqgossip.runtime.watch import Connection, Missed, Seen, Watch
 
 pytestmark = pytest.mark.sockets
@@ -70,6 +70,22 @@ def test_a_seed_without_a_socket_left_tells_nobody_that_they_are_unreachable(mon
         seeds.close()
 
 
+def test_a_node_without_a_descriptor_for_its_monitor_says_so_at_once_and_frees_its_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_left(*_: object) -> None:
+        raise zmq.ZMQError(errno.EMFILE)
+
+    port = free_ports(1)[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(sockets, "listener_monitor", nothing_left)
+        for make in (lambda: SeedsNode([("127.0.0.1", port)], "test", LAN), lambda: PeerNode((), "test", Place(port=port), config=LAN)):
+            with pytest.raises(zmq.ZMQError):
+                make()
+    context: sockets.Context = zmq.Context()
+    router, _ = sockets.router(context, "127.0.0.1", port, b"test", 1)
+    sockets.close(router)
+    context.term()
+
+
 def test_a_user_who_takes_nothing_loses_segments_by_count_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet, "QUEUE_BYTES_MAX", 5_000)
     seeds = SeedsNode([("127.0.0.1", 0)], "test", LAN)
@@ -101,7 +117,7 @@ def test_a_watcher_is_told_how_many_segments_it_missed() -> None:
         xpub.send(b"E nonsense")
         seen: list[object] = []
         until = time.monotonic() + 10
-        while not watch.counters.as_dict() and time.monotonic() < until:
+        while not (watch.counters.as_dict() and Connection(True) in seen) and time.monotonic() < until:
             seen += watch.take(5.0)
         assert Connection(True) in seen
         assert [item.number for item in seen if isinstance(item, Seen)] == [1, 2, 6]

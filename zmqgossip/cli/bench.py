@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zmqgossip.cli.long_run import check_plot, progress, terminable
-from zmqgossip.cli.options import JsonOption
+from zmqgossip.cli.options import JsonOption, seconds as parse_seconds
 
 if TYPE_CHECKING:
     from zmqgossip.bench.task import Task
@@ -103,7 +103,7 @@ def bench(
     ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw the figures too.", show_default=False)] = None,
     as_json: JsonOption = False,
-    seconds: Annotated[float | None, typer.Option("--seconds", min=0.01, hidden=True)] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", parser=parse_seconds(0.01), hidden=True)] = None,
 ) -> None:
     """Measure on this machine, with processes of their own, beside raw pyzmq, a naive flood, and others where they are installed.
 

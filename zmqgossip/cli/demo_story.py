@@ -324,7 +324,7 @@ class Story:
     def _choose(self, peers: list[PeerNode]) -> PeerNode | None:
         """The next to be ended: one whose latest message has reached everybody, and that is not about to make another.
 
-        Without repair, which is still to come, a message that has not left its maker's process would be gone with it.
+        A message that has not left its maker's process is gone with it: nobody else has it to repair from.
         """
         found: list[PeerNode] = []
 

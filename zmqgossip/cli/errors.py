@@ -10,6 +10,7 @@ Left to others: the words of an error (whoever raises it) and the commands thems
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,8 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 
 # Nothing can be written any more: the reader went away, or the disk under a redirection is full.
 _OUTPUT_GONE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
+# The process, or the machine, may open nothing more.
+_NOTHING_LEFT = (errno.EMFILE, errno.ENFILE)
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
@@ -79,6 +82,8 @@ def run(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
 
     What is wrong in a foreseen way becomes one line on stderr. Raises only what nobody foresaw.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a remote's text must not end a command on an old terminal
     try:
         command = typer.main.get_command(app)
         # Not standalone: typer would print its own errors, three lines each, and end the process.
@@ -106,6 +111,8 @@ def code_of(error: BaseException) -> int | None:
             return code
     if isinstance(error, typer.TyperException):
         return error.exit_code
+    if getattr(error, "errno", None) in _NOTHING_LEFT:  # of zmq too, whose errors are no OSError
+        return ExitCode.FAILED
     if isinstance(error, OSError) and (error.filename is not None or error.errno in _OUTPUT_GONE):
         return ExitCode.FAILED  # a file that the user named; an OSError of another kind is a bug of ours
     return None
@@ -119,6 +126,8 @@ def line_of(error: BaseException) -> str:
         return _usage_line(error)
     if isinstance(error, ZmqGossipError):  # Timeout is an OSError too, as every TimeoutError
         return one_line(str(error))
+    if getattr(error, "errno", None) in _NOTHING_LEFT:
+        return "no file descriptor is left; allow more (ulimit -n), or run less at once"
     if isinstance(error, OSError) and error.filename is None:
         return one_line(f"cannot write: {error.strerror}; make room, or write elsewhere")
     if isinstance(error, OSError):

@@ -9,12 +9,15 @@ Left to others: what the values mean (`settings.py`), and options that only one 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
 PORT_MAX = 65_535
+SECONDS_MAX = 1_000_000
 
 
 def _profiles(incomplete: str) -> list[str]:
@@ -33,6 +36,21 @@ def port(text: str) -> int:
     if not 0 <= number <= PORT_MAX:
         raise typer.BadParameter(f"{text!r} is not a port; give one from 1 to {PORT_MAX}, or 0 for any free one")
     return number
+
+
+def seconds(least: float) -> Callable[[str], float]:
+    """A parser of times from `least` to SECONDS_MAX seconds, eleven days. It raises typer.BadParameter."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number <= SECONDS_MAX:  # nor is nan
+            raise typer.BadParameter(f"{text!r} is no such time; give seconds, from {least:g} to {SECONDS_MAX}")
+        return number
+
+    return parse
 
 
 ConfigOption: TypeAlias = Annotated[

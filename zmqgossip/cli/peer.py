@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,7 @@ from zmqgossip.cli.options import (
     ProfileOption,
     QuietOption,
     port as parse_port,
+    seconds,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def peer(
         typer.Option("--publish-port", parser=parse_port, metavar="PORT", help="Port to publish on. [default: any]", show_default=False),
     ] = None,
     messages: Annotated[int, typer.Option("--messages", min=0, help="How many messages to publish.")] = 10,
-    every: Annotated[float, typer.Option("--every", min=0.0, help="Seconds between two of them.")] = 5.0,
+    every: Annotated[float, typer.Option("--every", parser=seconds(0), metavar="SECONDS", help="From one of them to the next.")] = 5.0,
     after: Annotated[int, typer.Option("--after", min=0, help="Publish when so many other peers are known to be ready.")] = 1,
     log_dir: LogDirOption = None,
     quiet: QuietOption = False,
@@ -62,7 +64,6 @@ def peer(
     announced = announced_address(bound_host, announce)
     with Stop() as stop:
         node = _bind(settings, bound_host, port, publish_port or 0, announced)
-        stop.wake = node.wake
         try:
             log = settings.log_dir / f"output_{node.me.port}.txt"
             report.open_log(None if quiet else sys.stdout, log)
@@ -127,15 +128,21 @@ class _Run:
         self._gone = False
 
     def run(self, stop: Stop) -> None:
+        from zmqgossip.core.errors import NodeClosed
         from zmqgossip.runtime import report
 
         self._node.start(ready_wanted=self._after)
         if _has_terminal():
             signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background, reading is an error then and not a halt
             threading.Thread(target=self._read_typed, daemon=True).start()
-        while not stop.asked:
-            self._show(self._node.take(self._sleep_s()))
-            self._act()
+        stop.wake = self._end  # at once: this thread may hang in writing to a pipe, or wait until it may publish
+        try:
+            while not stop.asked:
+                self._show(self._node.take(self._sleep_s()))
+                self._act()
+        except NodeClosed:
+            if not stop.asked:
+                raise
         self._leave()
         report.write(report.summary(self._node.counters()))
 
@@ -206,11 +213,19 @@ class _Run:
             self._typed += [line.decode(errors="replace") for line in lines if line.strip()]
             self._node.wake()
 
+    def _end(self) -> None:
+        """Begins to say goodbye and wakes who waits for the next item. Takes no lock: a signal handler calls it."""
+        from zmqgossip.core.errors import NodeClosed
+
+        with suppress(NodeClosed):  # a second signal, right at the end
+            self._node.leave()
+        self._node.wake()
+
     def _leave(self) -> None:
         """Says goodbye and shows what still comes in until that is done."""
         from zmqgossip.cli.running import GOODBYE_S
 
         until = time.monotonic() + GOODBYE_S
-        self._node.leave()
+        self._end()
         while not self._gone and time.monotonic() < until:
             self._show(self._node.take(until - time.monotonic()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zmqgossip.cli.options import ConfigOption, JsonOption
+from zmqgossip.cli.options import ConfigOption, JsonOption, seconds
 
 if TYPE_CHECKING:
     from zmqgossip.runtime.query import Answer, Listing
@@ -19,7 +19,9 @@ _MARKS = {"alive": "●", "suspect": "▲", "dead": "✕", "left": "○"}
 def peers(
     config: ConfigOption = None,
     everybody: Annotated[bool, typer.Option("--all", help="Also the dead and the left that seeds remember.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the seeds.")] = 2.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", parser=seconds(0.1), metavar="SECONDS", help="How long a seed may be silent.")
+    ] = 2.0,
     as_json: JsonOption = False,
 ) -> None:
     """List all peers: who they are, where, and how they stand."""
@@ -40,17 +42,22 @@ def peers(
     if missing >= seeds_wanted(len(answers)):
         from zmqgossip.cli.errors import PartialAnswer
 
-        raise PartialAnswer(f"{missing} of {len(answers)} seeds did not answer: peers that only they list are not shown")
+        raise PartialAnswer(f"{missing} of {len(answers)} seeds did not answer in full: peers that only they list are not shown")
 
 
 def complain(answers: list[Answer]) -> None:
-    """Tells which seeds did not answer, and why. Raises NobodyReachable, or ConfigError in the wrong cluster, if none did."""
+    """Tells which seeds did not answer in full, and why.
+
+    Raises:
+        NobodyReachable: none has said anything.
+        ConfigError: nor would they, since this is another cluster.
+    """
     from zmqgossip.cli.errors import NobodyReachable
     from zmqgossip.cli.running import say
     from zmqgossip.core.errors import ConfigError
 
     failed = [answer for answer in answers if not answer.complete]
-    if len(failed) == len(answers):
+    if not any(answer.complete or answer.members for answer in answers):
         if any(answer.failed == "another cluster" for answer in answers):
             raise ConfigError("the seeds belong to another cluster; check `cluster` and `seeds`")
         why = "; ".join(f"{answer.seed}: {answer.failed}" for answer in failed)

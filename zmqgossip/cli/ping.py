@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zmqgossip.cli.options import ConfigOption, JsonOption
+from zmqgossip.cli.options import ConfigOption, JsonOption, seconds
 
 if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
@@ -29,8 +29,8 @@ def ping(
         typer.Argument(metavar="PEER", help="Its port, HOST:PORT, or the first 4 digits or more of its id.", show_default=False),
     ],
     count: Annotated[int, typer.Option("-n", "--count", min=1, metavar="N", help="How many times to ask.")] = 5,
-    every: Annotated[float, typer.Option("--every", min=0.0, metavar="SECONDS", help="From one question to the next.")] = 1.0,
-    wait: Annotated[float, typer.Option("--wait", min=0.01, metavar="SECONDS", help="How long to wait for each answer.")] = 2.0,
+    every: Annotated[float, typer.Option("--every", parser=seconds(0), metavar="SECONDS", help="From one question to the next.")] = 1.0,
+    wait: Annotated[float, typer.Option("--wait", parser=seconds(0.01), metavar="SECONDS", help="How long to wait for each answer.")] = 2.0,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

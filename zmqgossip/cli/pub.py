@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zmqgossip.cli.joining import SLICE_S
-from zmqgossip.cli.options import AnnounceOption, ConfigOption, HostOption, JsonOption, ProfileOption, QuietOption
+from zmqgossip.cli.options import AnnounceOption, ConfigOption, HostOption, JsonOption, ProfileOption, QuietOption, seconds
 
 if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
@@ -30,7 +30,7 @@ def pub(
     body: Annotated[
         str | None, typer.Argument(metavar="BODY", help="The message. [default: each line of standard input]", show_default=False)
     ] = None,
-    wait: Annotated[float, typer.Option("--wait", min=0.1, metavar="SECONDS", help="How long to wait for other peers.")] = 10.0,
+    wait: Annotated[float, typer.Option("--wait", parser=seconds(0.1), metavar="SECONDS", help="How long to wait for other peers.")] = 10.0,
     config: ConfigOption = None,
     profile: ProfileOption = None,
     host: HostOption = None,

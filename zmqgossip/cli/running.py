@@ -27,6 +27,8 @@ AGAIN_S = 0.02
 class Stop:
     """A context in which SIGINT and SIGTERM set `asked` and call `wake`, instead of killing the process.
 
+    Handlers are as before afterwards, unless there was a signal: then the process ends, and a second one must not make a failure of that.
+
     Enter it before anything is promised on the screen, and set `wake` once there is something to wake; it must be safe in a signal
     handler. Outside the main thread, where signals cannot be caught, only `asked` exists.
 
@@ -59,7 +61,7 @@ class Stop:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if not self._before:
+        if not self._before or self.asked:
             return
         self._left = True
         signal.set_wakeup_fd(self._fd_before)

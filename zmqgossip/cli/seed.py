@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
     from zmqgossip.cli.running import Stop
     from zmqgossip.core.types import Endpoint
     from zmqgossip.runtime.node import SeedsNode
-    from zmqgossip.settings import Settings
+    from zmqgossip.runtime.outlet import Item
+    from zmqgossip.settings import SeedAddress, Settings
+
+PORT_DIGITS = 5
 
 
 def seed(
@@ -32,8 +37,7 @@ def seed(
     from zmqgossip.settings import load, resolve
 
     settings = load(config, profile=profile, log_dir=log_dir)
-    endpoints = resolve(settings.seeds)
-    chosen = [_only(only, endpoints)] if only is not None else list(endpoints)
+    chosen = resolve(settings.seeds) if only is None else [_only(only, settings.seeds)]
     with Stop() as stop:
         seeds = SeedsNode([(endpoint.host, endpoint.port) for endpoint in chosen], settings.cluster, settings.protocol)
         stop.wake = seeds.wake
@@ -46,17 +50,22 @@ def seed(
             seeds.close()
 
 
-def _only(only: str, endpoints: tuple[Endpoint, ...]) -> Endpoint:
+def _only(only: str, seeds: Sequence[SeedAddress]) -> Endpoint:
+    """The seed of that address. Named as it is configured, it does not need the addresses of the others. Raises ConfigError."""
     from zmqgossip.core.errors import ConfigError
-    from zmqgossip.core.types import parse_endpoint
+    from zmqgossip.core.types import Endpoint
+    from zmqgossip.settings import resolve, resolve_host
 
-    shown = ", ".join(map(str, endpoints))
-    try:
-        endpoint = parse_endpoint(only.replace("localhost:", "127.0.0.1:"))
-    except ValueError as error:
-        raise ConfigError(f"--only: {error}; choose one of {shown}") from None
-    if endpoint not in endpoints:
-        raise ConfigError(f"--only: {endpoint} is none of the configured seeds; choose one of {shown}")
+    for seed in seeds:
+        if str(seed) == only:
+            return Endpoint(resolve_host(seed.host, "--only"), seed.port)
+    choose = f"choose one of {', '.join(map(str, seeds))}"
+    host, _, port = only.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or len(port) > PORT_DIGITS:
+        raise ConfigError(f"--only: {only!r} is not HOST:PORT; {choose}")
+    endpoint = Endpoint(resolve_host(host.removeprefix("[").removesuffix("]"), "--only"), int(port))
+    if endpoint not in resolve(seeds):
+        raise ConfigError(f"--only: {endpoint} is none of the configured seeds; {choose}")
     return endpoint
 
 
@@ -70,12 +79,21 @@ def _banner(settings: Settings, seeds: SeedsNode, log: str, quiet: bool) -> None
 
 
 def _run(seeds: SeedsNode, stop: Stop) -> None:
+    from zmqgossip.cli.running import GOODBYE_S
     from zmqgossip.runtime import report
 
     while not stop.asked:
-        item = seeds.take()
-        if item is not None:
-            for line in report.lines(item):
-                report.write(line)
+        _show(seeds.take())
+    until = time.monotonic() + GOODBYE_S
+    while (item := seeds.take(0)) is not None and time.monotonic() < until:
+        _show(item)  # what had happened by then
     for endpoint, counters in seeds.counters().items():
         report.write(f"seed {endpoint} {report.summary(counters)}")
+
+
+def _show(item: Item | None) -> None:
+    from zmqgossip.runtime import report
+
+    if item is not None:
+        for line in report.lines(item):
+            report.write(line)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zmqgossip.cli.joining import SLICE_S
-from zmqgossip.cli.options import AnnounceOption, ConfigOption, HostOption, JsonOption, ProfileOption, QuietOption
+from zmqgossip.cli.options import AnnounceOption, ConfigOption, HostOption, JsonOption, ProfileOption, QuietOption, seconds
 
 if TYPE_CHECKING:
     from zmqgossip.cli.joining import Guest
@@ -31,7 +31,7 @@ def sub(
     ] = None,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", min=0.1, metavar="SECONDS", help="End after so long. [default: never]", show_default=False),
+        typer.Option("--wait", parser=seconds(0.1), metavar="SECONDS", help="End after so long. [default: never]", show_default=False),
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Print payloads alone, as they are, each with a line's end.")] = False,
     config: ConfigOption = None,

@@ -357,6 +357,7 @@ class SeedEngine:
         case = self.verdicts.case_of(entry.record.id)
         if case is not None:
             self.verdicts.close(case)
+            self._tell_reporters(case, state)
         self.registry.remove(entry, state, now)
         self._begin_cases(now)
 

@@ -282,7 +282,11 @@ class SeedsNode:
             router, bound = sockets.router(self._loop.context, host, port, domain, sockets.BACKLOG_SEED)
             me = Endpoint(host, bound)
             engine = SeedEngine(me, cluster_hash(cluster), config, random.SystemRandom(), time.time() - time.monotonic())
-            own = body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._sink.put(at, item, me))  # type: ignore[misc]
+            try:
+                own = body(self._loop, engine, router, None, domain, lambda at, item, me=me: self._sink.put(at, item, me))  # type: ignore[misc]
+            except BaseException:  # no descriptor left for a monitor
+                sockets.close(router)
+                raise
             own.turn_over = self._sink.turn_over
             engines.append(engine)
         return engines

@@ -16,11 +16,14 @@ from zmqgossip.runtime import sockets
 from zmqgossip.runtime.sockets import Socket
 
 PAGE = 256
+SLICE_S = 1.0
+LISTED_MAX = 10_000_000
+"""As many as a seed can be told to list. One whose pages go on beyond that makes them up."""
 
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """What one seed said. `complete` when every page came."""
+    """What one seed said. `complete` when every page came; `failed` says why not."""
 
     seed: Endpoint
     members: list[Member] = field(default_factory=list)
@@ -40,8 +43,11 @@ class Listing:
 class _Asker:
     """The conversation with one seed."""
 
-    def __init__(self, context: sockets.Context, codec: Codec, seed: Endpoint, tombstones: bool) -> None:
+    def __init__(self, context: sockets.Context, codec: Codec, seed: Endpoint, tombstones: bool, timeout_s: float) -> None:
         self.answer = Answer(seed)
+        self.until = time.monotonic() + timeout_s  # anew with each page: many peers are many pages
+        self._timeout_s = timeout_s
+        self._after = FIRST_ID
         self.socket, self.monitor = sockets.dealer(context, seed)
         self._codec = codec
         self._wants_tombstones = tombstones
@@ -53,6 +59,7 @@ class _Asker:
 
     def ask(self, after: PeerId) -> None:
         self.answer.pages_asked += 1
+        self._after = after
         try:
             frame = self._codec.encode(List(after, PAGE, self._in_tombstones), self.answer.pages_asked)
             self.socket.send(frame, zmq.NOBLOCK)
@@ -77,31 +84,48 @@ class _Asker:
             self.answer.failed = "another cluster"
         elif isinstance(body, Listed) and exchange == self.answer.pages_asked:
             self.answer.members += body.members
+            self.until = time.monotonic() + self._timeout_s
             if body.more and body.members:
-                self.ask(body.members[-1].record.id)
+                self._ask_on(body.members[-1].record.id)
             elif self._wants_tombstones and not self._in_tombstones:
                 self._in_tombstones = True
                 self.ask(FIRST_ID)
             else:
                 self.answer.complete = True
 
+    def _ask_on(self, after: PeerId) -> None:
+        if after > self._after and len(self.answer.members) <= LISTED_MAX:
+            self.ask(after)
+        else:
+            self.answer.failed = "its list does not end"
+
+    def look_at_clock(self) -> None:
+        if not self.done and time.monotonic() >= self.until:
+            more = "more " if self.answer.members else ""
+            self.answer.failed = f"no {more}answer within {self._timeout_s:g} s"
+
 
 def ask_seeds(seeds: Sequence[Endpoint], cluster: str, *, tombstones: bool, timeout_s: float) -> list[Answer]:
-    """One answer a seed, in their order. Never raises for what a seed does or does not say."""
+    """One answer a seed, in their order. Never raises for what a seed does or does not say.
+
+    Args:
+        tombstones: the dead and the left too.
+        timeout_s: how long a seed may be silent, before its first page and between two.
+    """
     context: sockets.Context = zmq.Context()
     codec = Codec(cluster_hash(cluster))
-    askers = [_Asker(context, codec, seed, tombstones) for seed in seeds]
-    until = time.monotonic() + timeout_s
+    askers: list[_Asker] = []
     try:
-        while (left := until - time.monotonic()) > 0 and not all(asker.done for asker in askers):
-            _turn(askers, left)
+        askers += [_Asker(context, codec, seed, tombstones, timeout_s) for seed in seeds]
+        while open_askers := [asker for asker in askers if not asker.done]:
+            left = min(asker.until for asker in open_askers) - time.monotonic()
+            _turn(open_askers, max(0.0, min(left, SLICE_S)))
+            for asker in open_askers:
+                asker.look_at_clock()
     finally:
         for asker in askers:
             sockets.close(asker.socket, asker.monitor)
         context.destroy(linger=0)
-    for asker in askers:
-        if not asker.done:
-            asker.answer.failed = f"no answer within {timeout_s:g} s"
     return [asker.answer for asker in askers]
 
 
@@ -109,10 +133,9 @@ def _turn(askers: list[_Asker], timeout_s: float) -> None:
     poller = zmq.Poller()
     readers: dict[Socket, _Asker] = {}
     for asker in askers:
-        if not asker.done:
-            for socket in (asker.socket, asker.monitor):
-                poller.register(socket, zmq.POLLIN)
-                readers[socket] = asker
+        for socket in (asker.socket, asker.monitor):
+            poller.register(socket, zmq.POLLIN)
+            readers[socket] = asker
     for source, _ in poller.poll(int(timeout_s * 1000) + 1):
         asker = readers[source]
         if source is asker.monitor:

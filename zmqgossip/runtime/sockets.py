@@ -103,11 +103,7 @@ def dealer(context: Context, endpoint: Endpoint) -> tuple[Socket, Socket]:
 
 def sub(context: Context, endpoint: Endpoint, topics: Sequence[bytes]) -> Socket:
     """A connecting SUB. Its topics stand before it connects: libzmq sends them in byte order, the link topic last."""
-    socket = _socket(context, zmq.SUB, DOMAIN_OUT, GOSSIP_HWM, FRAME_BYTES_MAX, endpoint.host)
-    socket.setsockopt(zmq.SNDHWM, 0)  # more subscriptions than this between two polls make a SUB deaf
-    socket.setsockopt(zmq.RECONNECT_IVL, random.randint(100, 300))  # RECONNECT_IVL_MAX would remove the jitter
-    for topic in topics:
-        socket.setsockopt(zmq.SUBSCRIBE, topic)
+    socket = _subscribed(context, endpoint, topics)
     try:
         socket.connect(endpoint.tcp)
     except zmq.ZMQError:
@@ -116,15 +112,33 @@ def sub(context: Context, endpoint: Endpoint, topics: Sequence[bytes]) -> Socket
     return socket
 
 
+def _subscribed(context: Context, endpoint: Endpoint, topics: Sequence[bytes]) -> Socket:
+    socket = _socket(context, zmq.SUB, DOMAIN_OUT, GOSSIP_HWM, FRAME_BYTES_MAX, endpoint.host)
+    socket.setsockopt(zmq.SNDHWM, 0)  # more subscriptions than this between two polls make a SUB deaf
+    socket.setsockopt(zmq.RECONNECT_IVL, random.randint(100, 300))  # RECONNECT_IVL_MAX would remove the jitter
+    for topic in topics:
+        socket.setsockopt(zmq.SUBSCRIBE, topic)
+    return socket
+
+
+def watching_sub(context: Context, endpoint: Endpoint, topics: Sequence[bytes]) -> tuple[Socket, Socket]:
+    """A connecting SUB, and a monitor that tells whether its connection stands: attempts that fail are CLOSED, a dropped one DISCONNECTED.
+
+    The monitor is there before it connects, or it might miss that it did.
+    """
+    socket = _subscribed(context, endpoint, topics)
+    monitor: Socket = socket.get_monitor_socket(int(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CLOSED))
+    try:
+        socket.connect(endpoint.tcp)
+    except zmq.ZMQError:
+        close(socket, monitor)
+        raise
+    return socket, monitor
+
+
 def listener_monitor(socket: Socket) -> Socket:
     """The monitor of a bound socket: who came, and who went."""
     monitor: Socket = socket.get_monitor_socket(int(LISTENER_EVENTS))
-    return monitor
-
-
-def subscriber_monitor(socket: Socket) -> Socket:
-    """The monitor of a SUB that watches: whether its connection stands. Attempts that fail are CLOSED, a dropped one DISCONNECTED."""
-    monitor: Socket = socket.get_monitor_socket(int(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CLOSED))
     return monitor
 
 

@@ -81,8 +81,8 @@ class Watch:
         self._codec = Codec(cluster_hash(cluster))
         self._streams = islands.Seen(STREAMS_MAX, RANGES_MAX)
         self._context: sockets.Context = zmq.Context()
-        self._socket = sockets.sub(self._context, publishing, [TOPIC_GOSSIP, TOPIC_DIGEST] if deaths else [TOPIC_GOSSIP])
-        self._monitor = sockets.subscriber_monitor(self._socket)
+        topics = [TOPIC_GOSSIP, TOPIC_DIGEST] if deaths else [TOPIC_GOSSIP]
+        self._socket, self._monitor = sockets.watching_sub(self._context, publishing, topics)
         self._up: bool | None = None
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
