@@ -9,9 +9,10 @@ def main() -> NoReturn:
     """The entry point of the console script; ends the process with the command's exit code."""
     try:
         from zmqgossip.cli.app import main as command
-    except KeyboardInterrupt:  # in the tenth of a second that the imports take: as at any other time, no traceback
+
+        command()
+    except KeyboardInterrupt:  # in the tenth of a second that the imports take, say: as at any other time, no traceback
         sys.exit(128 + signal.SIGINT)
-    command()
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def measured(directory: Path, *arguments: str) -> dict[str, Any]:
 def test_goodput_of_three_systems_in_the_shape_that_scripts_read(tmp_path: Path) -> None:
     picture = tmp_path / "goodput.svg"
     document = measured(
-        tmp_path, "goodput", "--systems", "raw,flood,zmqgossip", "--seconds", "0.1", "--size", "100", "--plot", str(picture)
+        tmp_path, "goodput", "--systems", "raw,flood,zmqgossip", "--seconds", "0.5", "--size", "100", "--plot", str(picture)
     )
     assert list(document) == ["ts", "kind", "peers", "size", "degree", "systems", "ratios", "machine"]
     assert (document["kind"], document["peers"], document["size"], document["degree"]) == ("goodput", 3, 100, 2.0)

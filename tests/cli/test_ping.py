@@ -67,7 +67,7 @@ def test_an_id_is_looked_up_in_the_lists_and_must_be_the_only_one(settings: Sett
     assert all(record.id.hex() in str(error.value) for record in records)
     with pytest.raises(NobodyReachable, match="no peer whose id begins with abcd03"):
         find("abcd03", settings)
-    complete, members = False, []
+    complete = False
     with pytest.raises(NobodyReachable, match="no seed answers"):
         find("abcd02", settings)
 

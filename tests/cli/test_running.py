@@ -8,10 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
+from zmqgossip.cli import seed
 from zmqgossip.cli.running import Stop
+from zmqgossip.core.events import NoSeed
+from zmqgossip.core.types import Endpoint
+from zmqgossip.runtime import report
+from zmqgossip.runtime.outlet import Item
 
 HANGS = """
 import os, signal, time
@@ -105,3 +111,23 @@ def test_a_second_signal_does_not_make_a_failure_of_the_end() -> None:
 @pytest.mark.processes
 def test_afterwards_handlers_are_as_before_and_no_thread_is_left() -> None:
     assert child(LATER_ENDS).stdout == "True -1 False\n"
+
+
+def test_a_seed_that_is_stopped_writes_what_had_happened_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seeds:
+        """Two things have happened; then the signal came, and a third thing."""
+
+        items: ClassVar[list[Item | None]] = [Item(1.0, NoSeed(())), Item(2.0, NoSeed(())), None, Item(3.0, NoSeed(()))]
+
+        def take(self, timeout_s: float | None = None) -> Item | None:
+            return self.items.pop(0)
+
+        def counters(self) -> dict[Endpoint, dict[str, int]]:
+            return {Endpoint("127.0.0.1", 1): {}}
+
+    written: list[str] = []
+    monkeypatch.setattr(report, "write", written.append)
+    stop = Stop()
+    stop.asked = True
+    seed._run(Seeds(), stop)  # type: ignore[arg-type]
+    assert [line[:20] for line in written] == ["1970-01-01T00:00:01.", "1970-01-01T00:00:02.", "seed 127.0.0.1:1 sum"]

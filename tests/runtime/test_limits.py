@@ -70,16 +70,27 @@ def test_a_seed_without_a_socket_left_tells_nobody_that_they_are_unreachable(mon
         seeds.close()
 
 
-def test_a_node_without_a_descriptor_for_its_monitor_says_so_at_once_and_frees_its_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing_left(*_: object) -> None:
-        raise zmq.ZMQError(errno.EMFILE)
+@pytest.mark.parametrize("spared", [0, 1])
+def test_a_node_without_a_descriptor_for_a_monitor_says_so_at_once_and_frees_its_ports(
+    monkeypatch: pytest.MonkeyPatch, spared: int
+) -> None:
+    made: list[object] = []
+    real = zmq.Socket.get_monitor_socket
+
+    def nothing_left(socket: sockets.Socket, events: int) -> sockets.Socket:
+        made.append(socket)
+        if len(made) > spared:
+            raise zmq.ZMQError(errno.EMFILE)
+        return real(socket, events)
 
     port = free_ports(1)[0]
     with monkeypatch.context() as patch:
-        patch.setattr(sockets, "listener_monitor", nothing_left)
-        for make in (lambda: SeedsNode([("127.0.0.1", port)], "test", LAN), lambda: PeerNode((), "test", Place(port=port), config=LAN)):
-            with pytest.raises(zmq.ZMQError):
-                make()
+        patch.setattr(zmq.Socket, "get_monitor_socket", nothing_left)
+        with pytest.raises(zmq.ZMQError):
+            SeedsNode([("127.0.0.1", port), ("127.0.0.1", 0)], "test", LAN)
+        made.clear()
+        with pytest.raises(zmq.ZMQError):
+            PeerNode((), "test", Place(port=port), config=LAN)
     context: sockets.Context = zmq.Context()
     router, _ = sockets.router(context, "127.0.0.1", port, b"test", 1)
     sockets.close(router)

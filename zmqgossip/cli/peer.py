@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -126,6 +127,7 @@ class _Run:
         self._neighbours: dict[PeerId, Endpoint] = {}
         self._typed: list[str] = []
         self._gone = False
+        self._ends_at = math.inf
 
     def run(self, stop: Stop) -> None:
         from zmqgossip.core.errors import NodeClosed
@@ -136,13 +138,10 @@ class _Run:
             signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background, reading is an error then and not a halt
             threading.Thread(target=self._read_typed, daemon=True).start()
         stop.wake = self._end  # at once: this thread may hang in writing to a pipe, or wait until it may publish
-        try:
+        with suppress(NodeClosed):  # it leaves while this thread publishes; or its loop has failed: `_leave` raises that
             while not stop.asked:
                 self._show(self._node.take(self._sleep_s()))
                 self._act()
-        except NodeClosed:
-            if not stop.asked:
-                raise
         self._leave()
         report.write(report.summary(self._node.counters()))
 
@@ -161,6 +160,8 @@ class _Run:
         if item is None:
             return
         for line in report.lines(item, self._node.me.endpoint):
+            if self._is_over:
+                return
             report.write(line)
         match item.what:
             case events.NeighbourUp(peer=neighbour):
@@ -173,6 +174,11 @@ class _Run:
                 self._gone = True
             case events.WrongCluster(seed=seed, fatal=True):
                 raise ConfigError(f"every seed that answers ({seed}) belongs to another cluster; check `cluster` and `seeds`")
+
+    @property
+    def _is_over(self) -> bool:
+        """It says goodbye, and there is no time for more than the summary."""
+        return time.monotonic() >= self._ends_at
 
     def _list(self, at: float) -> None:
         from zmqgossip.runtime import report
@@ -214,18 +220,17 @@ class _Run:
             self._node.wake()
 
     def _end(self) -> None:
-        """Begins to say goodbye and wakes who waits for the next item. Takes no lock: a signal handler calls it."""
+        """Begins to say goodbye and wakes who waits for the next item. A signal handler calls it: it waits for nothing."""
+        from zmqgossip.cli.running import GOODBYE_S
         from zmqgossip.core.errors import NodeClosed
 
+        self._ends_at = min(self._ends_at, time.monotonic() + GOODBYE_S)
         with suppress(NodeClosed):  # a second signal, right at the end
             self._node.leave()
         self._node.wake()
 
     def _leave(self) -> None:
         """Says goodbye and shows what still comes in until that is done."""
-        from zmqgossip.cli.running import GOODBYE_S
-
-        until = time.monotonic() + GOODBYE_S
         self._end()
-        while not self._gone and time.monotonic() < until:
-            self._show(self._node.take(until - time.monotonic()))
+        while not self._gone and not self._is_over:
+            self._show(self._node.take(max(0.0, self._ends_at - time.monotonic())))

@@ -57,7 +57,7 @@ def complain(answers: list[Answer]) -> None:
     from zmqgossip.core.errors import ConfigError
 
     failed = [answer for answer in answers if not answer.complete]
-    if not any(answer.complete or answer.members for answer in answers):
+    if not any(answer.complete or answer.heard for answer in answers):
         if any(answer.failed == "another cluster" for answer in answers):
             raise ConfigError("the seeds belong to another cluster; check `cluster` and `seeds`")
         why = "; ".join(f"{answer.seed}: {answer.failed}" for answer in failed)

@@ -61,7 +61,11 @@ class Stop:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if not self._before or self.asked:
+        if not self._before:
+            return
+        if self.asked:
+            for number in self._before:
+                signal.signal(number, signal.SIG_IGN)  # a handler would be taken away while the interpreter ends
             return
         self._left = True
         signal.set_wakeup_fd(self._fd_before)

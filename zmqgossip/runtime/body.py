@@ -71,13 +71,12 @@ class Body:
         self._subs: dict[int, Socket] = {}
         self._knocker = Knocker(loop.watch_plain, self._knocked, engine.node.config.knock_timeout_s)
         self._spoke: dict[int, None] = {}  # descriptors of connections that have sent a valid frame
-        self._monitors = [sockets.listener_monitor(router)]
+        self._monitors = sockets.listener_monitors([router] if xpub is None else [router, xpub])
         self._wall_checked_at = 0.0
         self._later: list[Callable[[float], None]] = []  # what the engine is told in the next turn
         loop.watch(router, self._drain_router, control=True)
         loop.watch(self._monitors[0], self._drain_router_monitor, control=True)
         if xpub is not None:
-            self._monitors.append(sockets.listener_monitor(xpub))
             loop.watch(xpub, self._drain_xpub, control=True)
             loop.watch(self._monitors[1], self._drain_xpub_monitor, control=True)
         self._effects: dict[int, Callable[..., None]] = {

@@ -210,8 +210,11 @@ class Loop:
 
     def _refuse_calls(self) -> None:
         """Nobody makes them any more: whoever waits is told."""
-        while self._calls:
-            _, future = self._calls.popleft()
+        while True:
+            try:
+                _, future = self._calls.popleft()
+            except IndexError:  # this thread and the loop's may both be here
+                return
             if future is not None and future.set_running_or_notify_cancel():
                 future.set_exception(NodeClosed("the node is closed"))
 

@@ -17,16 +17,19 @@ from zmqgossip.runtime.sockets import Socket
 
 PAGE = 256
 SLICE_S = 1.0
+TIMEOUTS_MAX = 30
+"""In so many time-outs a seed must be done with its list: who gives a page now and then must not hold up what the others said."""
 LISTED_MAX = 10_000_000
 """As many as a seed can be told to list. One whose pages go on beyond that makes them up."""
 
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """What one seed said. `complete` when every page came; `failed` says why not."""
+    """What one seed said. `heard` when anything came, `complete` when every page did; `failed` says why not."""
 
     seed: Endpoint
     members: list[Member] = field(default_factory=list)
+    heard: bool = False
     complete: bool = False
     failed: str = ""
     pages_asked: int = 0
@@ -47,6 +50,7 @@ class _Asker:
         self.answer = Answer(seed)
         self.until = time.monotonic() + timeout_s  # anew with each page: many peers are many pages
         self._timeout_s = timeout_s
+        self._ends_at = self.until + (TIMEOUTS_MAX - 1) * timeout_s
         self._after = FIRST_ID
         self.socket, self.monitor = sockets.dealer(context, seed)
         self._codec = codec
@@ -83,8 +87,9 @@ class _Asker:
         if isinstance(body, WrongCluster):
             self.answer.failed = "another cluster"
         elif isinstance(body, Listed) and exchange == self.answer.pages_asked:
+            self.answer.heard = True
             self.answer.members += body.members
-            self.until = time.monotonic() + self._timeout_s
+            self.until = min(time.monotonic() + self._timeout_s, self._ends_at)
             if body.more and body.members:
                 self._ask_on(body.members[-1].record.id)
             elif self._wants_tombstones and not self._in_tombstones:

@@ -127,8 +127,9 @@ def watching_sub(context: Context, endpoint: Endpoint, topics: Sequence[bytes]) 
     The monitor is there before it connects, or it might miss that it did.
     """
     socket = _subscribed(context, endpoint, topics)
-    monitor: Socket = socket.get_monitor_socket(int(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CLOSED))
+    monitor: Socket | None = None
     try:
+        monitor = socket.get_monitor_socket(int(zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | zmq.Event.CLOSED))
         socket.connect(endpoint.tcp)
     except zmq.ZMQError:
         close(socket, monitor)
@@ -136,10 +137,18 @@ def watching_sub(context: Context, endpoint: Endpoint, topics: Sequence[bytes]) 
     return socket, monitor
 
 
-def listener_monitor(socket: Socket) -> Socket:
-    """The monitor of a bound socket: who came, and who went."""
-    monitor: Socket = socket.get_monitor_socket(int(LISTENER_EVENTS))
-    return monitor
+def listener_monitors(listeners: Sequence[Socket]) -> list[Socket]:
+    """The monitors of bound sockets: who came, and who went. Raises ZMQError, leaving none."""
+    monitors: list[Socket] = []
+    try:
+        for socket in listeners:
+            monitors.append(socket.get_monitor_socket(int(LISTENER_EVENTS)))  # noqa: PERF401 - those made before one fails are closed
+    except zmq.ZMQError:
+        for socket, monitor in zip(listeners, monitors, strict=False):
+            socket.disable_monitor()
+            monitor.close(0)
+        raise
+    return monitors
 
 
 def read_monitor(monitor: Socket) -> tuple[int, int] | None:
