@@ -309,6 +309,8 @@ BAD = [
     (["peer", "--port", "0", "--config", "misspelt.json"], 2, "did you mean cluster"),
     (["peer", "--port", "0", "--config", "empty.json"], 2, "seeds"),
     (["seed", "--only", "127.0.0.1:1"], 2, "127.0.0.1:1"),
+    (["seed", "--only", "127.0.0.1"], 2, "is not HOST:PORT"),
+    (["seed", "--only", "localhost:" + "9" * 5000], 2, "has no port from 1 to 65535; choose one of"),
     (["seed", "--config", "nowhere.json"], 2, "nowhere.json"),
     (["peers", "--config", "nowhere.json"], 2, "nowhere.json"),
     (["peer", "--port", "0", "--profile", "lam"], 2, "lan"),

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from zmqgossip.runtime.outlet import Item
     from zmqgossip.settings import SeedAddress, Settings
 
-PORT_DIGITS = 5
-
 
 def seed(
     config: ConfigOption = None,
@@ -53,7 +51,7 @@ def seed(
 def _only(only: str, seeds: Sequence[SeedAddress]) -> Endpoint:
     """The seed of that address. Named as it is configured, it does not need the addresses of the others. Raises ConfigError."""
     from zmqgossip.core.errors import ConfigError
-    from zmqgossip.core.types import Endpoint
+    from zmqgossip.core.types import Endpoint, parse_endpoint
     from zmqgossip.settings import resolve, resolve_host
 
     for seed in seeds:
@@ -61,9 +59,11 @@ def _only(only: str, seeds: Sequence[SeedAddress]) -> Endpoint:
             return Endpoint(resolve_host(seed.host, "--only"), seed.port)
     choose = f"choose one of {', '.join(map(str, seeds))}"
     host, _, port = only.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or len(port) > PORT_DIGITS:
-        raise ConfigError(f"--only: {only!r} is not HOST:PORT; {choose}")
-    endpoint = Endpoint(resolve_host(host.removeprefix("[").removesuffix("]"), "--only"), int(port))
+    try:
+        in_figures = f"{resolve_host(host.removeprefix('[').removesuffix(']'), '--only')}:{port}" if host else only
+        endpoint = parse_endpoint(in_figures)
+    except ValueError as error:
+        raise ConfigError(f"--only: {error}; {choose}") from None
     if endpoint not in resolve(seeds):
         raise ConfigError(f"--only: {endpoint} is none of the configured seeds; {choose}")
     return endpoint

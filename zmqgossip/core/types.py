@@ -162,6 +162,6 @@ def parse_endpoint(text: str) -> Endpoint:
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not is_numeric_host(host):
         raise ValueError(f"{text!r} is not HOST:PORT with a numeric host")
-    if not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+    if not port.isascii() or not port.isdigit() or len(port) > len("65535") or not 1 <= int(port) <= 65535:
         raise ValueError(f"{text!r} has no port from 1 to 65535")
     return Endpoint(host, int(port))
