@@ -39,7 +39,8 @@ def test_a_stopped_peer_is_removed_after_three_misses_and_is_back_within_two_pre
         assert reports, "somebody reported it"
         for peer, line in reports:
             assert "(misses, 3 misses)" in line
-            assert [re.search(r"miss (\d) of 3", miss)[1] for miss in misses_of(peer, stopped.endpoint)] == ["1", "2", "3"]  # type: ignore[index]
+            misses = [re.search(r"miss (\d) of 3", miss)[1] for miss in misses_of(peer, stopped.endpoint)]  # type: ignore[index]
+            assert misses[-3:] == ["1", "2", "3"]  # before them, perhaps, one that an answer made up for
         removed = [line for line in (tmp_path / "output_seed.txt").read_text().splitlines() if f"removed {stopped.endpoint}" in line]
         assert min(map(when, removed)) > min(when(line) for _, line in reports), "no seed removes it before a report"
 

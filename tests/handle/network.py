@@ -15,6 +15,8 @@ SOON_S = 10.0
 """Deadline of what comes at once on a machine that has time."""
 END_S = 1.0
 """No end takes longer."""
+PATIENT: dict[str, Any] = {"leave_timeout_s": SOON_S}
+"""For a peer whose goodbye must be heard, however busy those are who hear it; with `close(SOON_S)`."""
 
 
 class Network:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.handle.network import CLUSTER, END_S, SOON_S, Network, in_thread, known
+from tests.handle.network import CLUSTER, END_S, PATIENT, SOON_S, Network, in_thread, known
 from tests.support import wait_for
 from zmqgossip import NodeClosed, Peer, PeerDead, PeerGone, PeerLeft, RegistrationRefused, Seed
 
@@ -119,8 +119,8 @@ def test_an_end_without_anybody_to_say_goodbye_to_takes_less_than_a_second() -> 
 
 def test_others_are_told_of_an_end_and_of_one_without_goodbye_they_find_out(network: Network) -> None:
     with network.peers[0].events(PeerLeft, PeerDead) as feed:
-        for timeout, kind in ((0.5, PeerLeft), (0.0, PeerDead)):
-            with network.fresh() as peer:
+        for timeout, kind in ((SOON_S, PeerLeft), (0.0, PeerDead)):
+            with network.fresh(protocol=PATIENT) as peer:
                 identity = peer.id
                 peer.close(timeout)
                 event = next(event for event in feed if event.peer.id == identity)

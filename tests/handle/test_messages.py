@@ -10,7 +10,7 @@ from itertools import islice
 
 import pytest
 
-from tests.handle.network import SOON_S, Network, in_thread
+from tests.handle.network import PATIENT, SOON_S, Network, in_thread
 from tests.support import wait_for
 from zmqgossip import Endpoint, Message, MessagesLost, PeerJoined, PeerLeft, PeerReady, SeedAccepted, Timeout
 from zmqgossip.handle import feed as feed_module
@@ -201,11 +201,12 @@ def test_everybody_knows_everybody(network: Network) -> None:
 def test_events_are_typed_and_chosen_by_kind(network: Network) -> None:
     first = network.peers[0]
     with first.events() as everything, first.events(PeerReady, PeerLeft) as some, network.seed.events() as at_seed:
-        with network.peer() as peer:
+        with network.peer(protocol=PATIENT) as peer:
             peer.ready(SOON_S)
             identity = peer.id
             ready = some.get(SOON_S)
             assert isinstance(ready, PeerReady) and ready.peer.id == identity
+            peer.close(SOON_S)
         left = some.get(SOON_S)
         assert isinstance(left, PeerLeft) and left.peer.id == identity
         kinds: list[type] = []

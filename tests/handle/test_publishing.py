@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.handle.network import END_S, SOON_S, Network, in_thread, known
+from tests.handle.network import END_S, PATIENT, SOON_S, Network, in_thread, known
 from tests.support import wait_for
 from zmqgossip import LoopLate, Message, NodeClosed, PayloadTooLarge, Peer, Timeout, WouldBlock
 from zmqgossip.core.outbox import Flushed
@@ -132,12 +132,12 @@ def test_a_full_feed_that_is_forgotten_makes_room_again(network: Network, peer: 
 
 
 def test_the_end_is_told_to_who_waits_and_what_was_taken_goes_out_before_the_goodbye(network: Network, hold: Any) -> None:
-    with network.fresh() as peer, network.peers[0].subscribe(">") as feed:
+    with network.fresh(protocol=PATIENT) as peer, network.peers[0].subscribe(">") as feed:
         hold(peer)
         count = fill(peer)
         with in_thread(peer.publish, "waits", b"") as outcome:
             wait_for(lambda: peer._running().outgoing._waiting)
-            assert peer.close() == 0
+            assert peer.close(SOON_S) == 0
         assert isinstance(outcome[0], NodeClosed)
         assert [feed.get(SOON_S).topic for _ in range(count)] == ["fill"] * count
         assert peer.close() == 0
@@ -165,6 +165,7 @@ def test_who_waits_is_told_when_a_bug_ends_the_node(network: Network, hold: Any)
 def test_a_late_loop_is_told_and_counted(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     with peer.events(LoopLate) as late:
         monkeypatch.setattr(loop_module, "LATE_S", -1.0)
+        monkeypatch.setattr(loop_module, "TOLD_EVERY_S", 0.0)  # it may have been late before, and have told so
         peer.flush()
         assert isinstance(event := late.get(SOON_S), LoopLate) and event.late_s >= 0.0
         stats = peer.stats()

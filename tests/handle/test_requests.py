@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
-from tests.handle.network import CLUSTER, END_S, SOON_S, Network, known
+from tests.handle.network import CLUSTER, END_S, PATIENT, SOON_S, Network, known
 from tests.support import wait_for
 from zmqgossip import InvalidTimeout, Message, PayloadTooLarge, Peer, PeerBusy, PeerGone, Request, RequestFailed, Timeout
 from zmqgossip.handle import feed
+from zmqgossip.handle.tidings import Tidings
 
 pytestmark = pytest.mark.sockets
 MANY = 500
@@ -136,8 +138,9 @@ def test_a_question_that_waits_for_a_stopped_peer_times_out_and_one_that_waits_w
 
 def test_a_question_to_a_peer_that_has_left_raises_peer_gone(network: Network) -> None:
     first = network.peers[0]
-    with network.fresh() as peer:
+    with network.fresh(protocol=PATIENT) as peer:
         identity = peer.id
+        peer.close(SOON_S)
     wait_for(lambda: identity not in known(first), what="news that it has left")
     with pytest.raises(PeerGone, match="it has left"):
         first.request(identity, b"")
@@ -198,3 +201,17 @@ def test_who_sends_while_the_handler_has_no_room_hears_busy_and_nothing_that_was
         wait_for(lambda: len(handled) == len(heard), what="all that was heard is handled")
         assert handled == heard
         wait_for(lambda: send(b"again"), what="there is room again")
+
+
+def test_room_that_the_handlers_make_while_the_node_looks_for_it_is_not_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    tidings, told, looks = Tidings(patience_s=1.0), [], []
+
+    def has_room(size: int) -> bool:
+        """None yet. Then the reader takes all, and asks for a look only if it knows that there was no room."""
+        looks.append(tidings._is_full)
+        return len(looks) > 1
+
+    tidings.attach(SimpleNamespace(outgoing=SimpleNamespace(), refuse_questions=told.append))  # type: ignore[arg-type]
+    monkeypatch.setattr(tidings._inbox, "has_room", has_room)
+    tidings._watch_room()
+    assert (looks, told, tidings._is_full) == ([False, True], [], False)

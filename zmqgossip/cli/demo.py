@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PEERS_MIN, PEERS_MAX = 4, 100  # with fewer nobody has anything to pass on; more want more memory than a laptop likes to give
 INDENT = " " * 9
 WIDTH_MIN = 40
+HANGS_S = 3.0
+"""After a signal: ending all processes takes a second, more on a busy machine; the account is worth that wait."""
 PROOFS = (
     "A message that somebody else than its maker has brought:",
     "A peer that has heard from everybody:",
@@ -48,7 +50,7 @@ def demo(
     from zmqgossip.cli.running import Stop
 
     _check(duration, peers)
-    with Stop(ExitCode.CUT_SHORT) as stop, Network() as network:
+    with Stop(ExitCode.CUT_SHORT, HANGS_S) as stop, Network() as network:
         say = _Narrator(as_json)
         text = f"Starting {SEEDS} seeds and {peers} peers on this machine, each peer a process of its own."
         say("start", text, seeds=SEEDS, peers=peers, dir=str(network.directory))

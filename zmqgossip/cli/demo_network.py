@@ -31,8 +31,8 @@ from zmqgossip.core.errors import ZmqGossipError
 HOST = "127.0.0.1"
 CLUSTER = "demo"
 SEEDS = 4
-SEED_PORTS = (20_000, 32_768)
-"""Where the ports of the seeds are drawn: Linux gives from 32,768 up to whoever asks for any free one."""
+OWN_PORTS = (20_000, 32_768)
+"""Where ports are drawn that nobody else may be given meanwhile: Linux gives from 32,768 up to whoever asks for any free one."""
 GRACE_S = 2.0  # a peer leaves within a second; two on a busy machine
 HURRIED_GRACE_S = 0.3  # after Ctrl-C all is to be over within a second
 REAP_S = 0.02
@@ -118,13 +118,16 @@ class PeerNode(Node):
 
 
 class Network:
-    """A context that holds the processes; its end is theirs. All files are in `directory`, which stays."""
+    """A context that holds the processes; its end is theirs. All files are in `directory`, which stays.
+
+    `returning_port` is for the peer that is to be killed and to come back: it is still free then.
+    """
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="zmqgossip-demo-"))
         self.seed_log = SeedLog()
         self.peers: list[PeerNode] = []  # in the order of their start, the dead ones too
-        self.seed_ports = _free_ports(SEEDS)
+        *self.seed_ports, self.returning_port = _free_ports(SEEDS + 1)
         self._seeds: Node | None = None
         self._files = ExitStack()
         self._seed_tail = Tail(self.directory / "output_seed.txt", self._files)
@@ -146,7 +149,7 @@ class Network:
         self._seeds = Node("seeds", *self._spawn("seeds", ["seed"]))
 
     def start_peer(self, messages: int, every_s: float, after: int, port: int = 0) -> PeerNode:
-        """Starts one more peer; `port` 0 takes any free one, another is that of a peer that was killed."""
+        """Starts one more peer; `port` 0 takes any free one."""
         name = f"peer_{len(self.peers) + 1}"
         flags = ["--port", str(port), "--messages", str(messages), "--every", f"{every_s:.3f}", "--after", str(after)]
         log = self._log(f"{HOST}:{port}")
@@ -241,7 +244,7 @@ def _free_ports(count: int) -> list[int]:
     seeds must not be given one of theirs."""
     ports: list[int] = []
     while len(ports) < count:
-        port = random.SystemRandom().randrange(*SEED_PORTS)
+        port = random.SystemRandom().randrange(*OWN_PORTS)
         with socket.socket() as one:
             if port not in ports and one.connect_ex((HOST, port)) != 0:
                 ports.append(port)

@@ -163,8 +163,8 @@ class Story:
             f"The {SEEDS} seeds listen on ports {ports}: seeds are address books, where a newcomer asks who is there.",
             seeds=[f"{HOST}:{port}" for port in network.seed_ports],
         )
-        for _ in range(self._plan.peers):
-            network.start_peer(self._plan.messages, self._plan.every_s, after=self._plan.peers - 1)
+        for port in [network.returning_port, *[0] * (self._plan.peers - 1)]:
+            network.start_peer(self._plan.messages, self._plan.every_s, after=self._plan.peers - 1, port=port)
         self._say(
             "started",
             f"{self._plan.peers} peers start: each asks {SEEDS // 2 + 1} of the seeds, then links with {min(4, self._plan.peers - 1)} "
@@ -230,7 +230,7 @@ class Story:
     def _kill(self) -> PeerNode | None:
         at = self._now + self._plan.pause_s
         self._wait(lambda: False, at)
-        victim = self._choose(self._network.peers)
+        victim = self._choose(self._network.peers[:1])  # whose port is still free when it is to come back
         if victim is None or victim.life is None:
             return None
         self._network.kill(victim)

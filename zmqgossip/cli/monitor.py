@@ -48,9 +48,9 @@ def monitor(
     settings = load(config)
     with Stop() as stop:
         shown, publishing = _find(target, settings)
-        say(f"watching {shown}, cluster {settings.cluster!r}; Ctrl-C ends it")
         watch = Watch(publishing, settings.cluster, deaths=everything)
         try:
+            say(f"watching {shown}, cluster {settings.cluster!r}; Ctrl-C ends it")
             _Printer(shown, tokens, count, everything, payload, as_json).run(watch, stop)
         finally:
             watch.close()

@@ -38,11 +38,13 @@ class Stop:
 
     Args:
         code: the exit code of a process that hangs and has to be ended.
+        end_s: how long after the signal that is.
     """
 
-    def __init__(self, code: int = 0) -> None:
+    def __init__(self, code: int = 0, end_s: float = END_S) -> None:
         self.asked = False
         self._code = code
+        self._end_s = end_s
         self.wake: Callable[[], None] | None = None
         self._left = False
         self._before: dict[int, Any] = {}
@@ -87,7 +89,7 @@ class Stop:
         """
         while rang := os.read(self._alarm_in, 1):
             if rang[0] in (signal.SIGINT, signal.SIGTERM):
-                until = time.monotonic() + END_S
+                until = time.monotonic() + self._end_s
                 while not self._is_heard() and time.monotonic() < until:
                     time.sleep(AGAIN_S)
                     if not self._is_heard():

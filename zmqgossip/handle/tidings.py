@@ -155,10 +155,15 @@ class Tidings:
 
     def _watch_room(self) -> None:
         """Who asks while the handlers have no room for one more is told so, and never that it was taken. In the node's thread."""
-        node = self._node
+        node, was_full = self._node, self._is_full
+        if node is None:
+            return
         is_full = not self._inbox.has_room(MESSAGE_BYTES_MAX)
-        if node is not None and is_full is not self._is_full:
-            self._is_full = is_full
+        if is_full and not was_full:
+            self._is_full = True  # before the look that counts: who makes room after it has it looked at again
+            is_full = not self._inbox.has_room(MESSAGE_BYTES_MAX)
+        self._is_full = is_full
+        if is_full is not was_full:
             node.refuse_questions(_BUSY if is_full else None if self._takes_questions else NO_TAKER)
 
     def fail(self, error: BaseException) -> None:
