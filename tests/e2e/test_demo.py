@@ -74,7 +74,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     files = tmp_path_factory.mktemp("whole")
     demo = start(files, "--json", "--for", str(minimum_s(PEERS)), "--peers", str(PEERS))
     try:
-        yield wait_for_kind(demo, "seeds")  # they have their ports: no other demo will be given them
+        yield wait_for_kind(demo, "seeds")  # their ports are taken now: no other demo will draw them
     finally:
         if demo.running:
             demo.end()

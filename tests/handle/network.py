@@ -16,7 +16,7 @@ SOON_S = 10.0
 END_S = 1.0
 """No end takes longer."""
 PATIENT: dict[str, Any] = {"leave_timeout_s": SOON_S}
-"""For a peer whose goodbye must be heard, however busy those are who hear it; with `close(SOON_S)`."""
+"""For a peer whose goodbye must be heard, and that waits so long for it; with `close(SOON_S)`."""
 
 
 class Network:

@@ -131,8 +131,8 @@ def test_a_full_feed_that_is_forgotten_makes_room_again(network: Network, peer: 
     wait_for(lambda: told == [False, True])
 
 
-def test_the_end_is_told_to_who_waits_and_what_was_taken_goes_out_before_the_goodbye(network: Network, hold: Any) -> None:
-    with network.fresh(protocol=PATIENT) as peer, network.peers[0].subscribe(">") as feed:
+def test_the_end_is_told_to_who_waits_and_what_was_taken_goes_out_before_the_goodbye(hold: Any) -> None:
+    with Network(peers=2, **PATIENT) as network, network.fresh() as peer, network.peers[0].subscribe(">") as feed:
         hold(peer)
         count = fill(peer)
         with in_thread(peer.publish, "waits", b"") as outcome:

@@ -18,6 +18,7 @@ import pytest
 from tests.handle.network import CLUSTER, END_S, PATIENT, SOON_S, Network, known
 from tests.support import wait_for
 from zmqgossip import InvalidTimeout, Message, PayloadTooLarge, Peer, PeerBusy, PeerGone, Request, RequestFailed, Timeout
+from zmqgossip.core.codes import Status
 from zmqgossip.handle import feed
 from zmqgossip.handle.tidings import Tidings
 
@@ -215,3 +216,14 @@ def test_room_that_the_handlers_make_while_the_node_looks_for_it_is_not_overlook
     monkeypatch.setattr(tidings._inbox, "has_room", has_room)
     tidings._watch_room()
     assert (looks, told, tidings._is_full) == ([False, True], [], False)
+
+
+def test_a_handler_that_is_new_while_there_is_no_room_does_not_end_that_others_hear_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    tidings, told = Tidings(patience_s=1.0), []
+    tidings.attach(SimpleNamespace(outgoing=SimpleNamespace(), refuse_questions=told.append))  # type: ignore[arg-type]
+    monkeypatch.setattr(tidings._inbox, "has_room", lambda size: False)
+    tidings._watch_room()
+    tidings.on_request(lambda request: b"")
+    tidings._watch_room()
+    tidings.end()
+    assert [answer and answer.status for answer in told] == [Status.BUSY, None, Status.BUSY]

@@ -17,7 +17,7 @@ from zmqgossip.core.types import PeerId, Whom
 from zmqgossip.runtime.node import PeerNode, SeedsNode
 
 pytestmark = pytest.mark.sockets
-KNOBS = replace(LAN, errand_idle_s=2.0, neighbours_dialled=1, neighbours_max=1, neighbours_spare=0)
+KNOBS = replace(LAN, neighbours_dialled=1, neighbours_max=1, neighbours_spare=0)
 
 
 class Talker:

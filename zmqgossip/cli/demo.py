@@ -28,7 +28,7 @@ PEERS_MIN, PEERS_MAX = 4, 100  # with fewer nobody has anything to pass on; more
 INDENT = " " * 9
 WIDTH_MIN = 40
 HANGS_S = 3.0
-"""After a signal: ending all processes takes a second, more on a busy machine; the account is worth that wait."""
+"""So long after a signal it hangs and is ended: ending all processes takes a second, more on a busy machine, and then comes the account."""
 PROOFS = (
     "A message that somebody else than its maker has brought:",
     "A peer that has heard from everybody:",

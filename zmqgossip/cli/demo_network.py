@@ -1,6 +1,6 @@
 """The processes of the demo: one for the four seeds and one for each peer, their files, and their certain end.
 
-The intuition: each node is what a person would start in a terminal, `zmqgossip seed` or `zmqgossip peer --port 0`, and all that
+The intuition: each node is what a person would start in a terminal, `zmqgossip seed` or `zmqgossip peer --port PORT`, and all that
 the demo knows of it stands in the files that it writes. Processes are ended by their process ids, politely first. Whatever
 happens in between, none is left behind: leaving the context ends them all, and on Linux the kernel does it if the demo itself is
 killed.
@@ -34,7 +34,7 @@ SEEDS = 4
 OWN_PORTS = (20_000, 32_768)
 """Where ports are drawn that nobody else may be given meanwhile: Linux gives from 32,768 up to whoever asks for any free one."""
 GRACE_S = 2.0  # a peer leaves within a second; two on a busy machine
-HURRIED_GRACE_S = 0.3  # after Ctrl-C all is to be over within a second
+HURRIED_GRACE_S = 0.3  # after Ctrl-C all is usually over within a second
 REAP_S = 0.02
 
 _BANNER = re.compile(r"zmqgossip peer (\S+) \(id ")
@@ -96,7 +96,7 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class PeerNode(Node):
-    """A peer's process and, once its banner has told the port, what it writes. `messages`: how many it is to make."""
+    """A peer's process and, once its port is known, what it writes. `messages`: how many it is to make."""
 
     messages: int = 0
     life: Life | None = None
@@ -104,7 +104,7 @@ class PeerNode(Node):
 
     @property
     def endpoint(self) -> str:
-        """Empty until its banner has told."""
+        """Empty until its port is known."""
         return self.life.endpoint if self.life is not None else ""
 
     @property

@@ -1,4 +1,4 @@
-"""What commands that run until they are stopped have in common: the signals, the log, and an end within a second.
+"""What commands that run until they are stopped have in common: the signals, the log, and an end in time.
 
 Ctrl-C and SIGTERM are the normal end of such a command. The handlers are set by force: a shell's background job inherits SIGINT as
 ignored, and would otherwise never leave politely.
@@ -17,7 +17,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 END_S = 0.95
-"""From the signal to the end at most a second: when the console does not take our lines any more, we go without them."""
+"""From the signal to the end at most a second, unless a command needs more: when the console does not take our lines any more, we go
+without them."""
 GOODBYE_S = 0.7
 """Of which so much may go into saying goodbye; the rest is for the summary."""
 AGAIN_S = 0.02

@@ -1,9 +1,10 @@
 """Peer: one member of the network, as a program holds it. Sync and async are two faces of the same object.
 
     with Peer(config="config.json") as peer:            async with Peer(config="config.json") as peer:
+        prices = peer.subscribe("prices.*")                 prices = peer.subscribe("prices.*")
         peer.ready(timeout=5)                               await peer.aready(timeout=5)
-        peer.publish("prices.btc", b"67012.5")              await peer.apublish("prices.btc", b"67012.5")
-        for message in peer.subscribe("prices.*"): ...      async for message in peer.subscribe("prices.*"): ...
+        peer.publish("hello.world", b"here I am")           await peer.apublish("hello.world", b"here I am")
+        for message in prices: ...                          async for message in prices: ...
 
 Every method may be called from any thread: what needs a socket is handed to the node's own thread. What the network says comes
 the other way, through feeds, futures and callbacks. A forked child can use none of it; its end leaves the parent's node alone.

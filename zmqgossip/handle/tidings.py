@@ -163,7 +163,7 @@ class Tidings:
             self._is_full = True  # before the look that counts: who makes room after it has it looked at again
             is_full = not self._inbox.has_room(MESSAGE_BYTES_MAX)
         self._is_full = is_full
-        if is_full is not was_full:
+        if is_full or was_full:  # also if it was said before: a handler that is new has let questions in meanwhile
             node.refuse_questions(_BUSY if is_full else None if self._takes_questions else NO_TAKER)
 
     def fail(self, error: BaseException) -> None:
