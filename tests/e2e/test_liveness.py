@@ -42,7 +42,9 @@ def test_a_stopped_peer_is_removed_after_three_misses_and_is_back_within_two_pre
             misses = [re.search(r"miss (\d) of 3", miss)[1] for miss in misses_of(peer, stopped.endpoint)]  # type: ignore[index]
             assert misses[-3:] == ["1", "2", "3"]  # before them, perhaps, some that an answer made up for
             assert "3" not in misses[:-3]
-        removed = [line for line in (tmp_path / "output_seed.txt").read_text().splitlines() if f"removed {stopped.endpoint}" in line]
+        file = tmp_path / "output_seed.txt"
+        wait_for(lambda: f"removed {stopped.endpoint}" in file.read_text(), 10, "the seed's file says so too")
+        removed = [line for line in file.read_text().splitlines() if f"removed {stopped.endpoint}" in line]
         assert min(map(when, removed)) > min(when(line) for _, line in reports), "no seed removes it before a report"
 
         stopped.send(signal.SIGCONT)

@@ -42,10 +42,11 @@ class Network:
 
     @contextmanager
     def fresh(self, **arguments: Any) -> Iterator[Peer]:
-        """A ready peer that everybody knows, until the end of the block."""
+        """A ready peer that everybody knows and that knows everybody, until the end of the block."""
         with self.peer(**arguments) as peer:
             peer.ready(SOON_S)
             wait_for(lambda: all(peer.id in known(other) for other in self.peers), what="everybody knows it")
+            wait_for(lambda: known(peer) >= {other.id for other in self.peers}, what="it knows everybody")
             yield peer
 
     def __enter__(self) -> Network:

@@ -36,6 +36,7 @@ def test_the_same_object_serves_tasks_and_threads(network: Network) -> None:
     async def main() -> None:
         async with network.peer() as peer:
             await peer.aready(SOON_S)
+            await asyncio.to_thread(wait_for, lambda: network.peers[1].id in known(peer), SOON_S, "it knows whom it asks")
             peer.on_request(lambda request: request.payload)
             with peer.subscribe("async.*") as feed, network.peers[0].subscribe("async.*") as other:
                 await asyncio.to_thread(network.peers[0].publish, "async.a", b"1")

@@ -467,6 +467,7 @@ def replace_ports(record: PeerRecord, port: int) -> PeerRecord:
 
 def test_damaged_answers_to_a_seeds_visit_are_counted_and_the_peer_is_not_listed(network: Network, opened: Open) -> None:
     counted = Counted(network, at_seed=True)
+    frames = damaged_frames(COPIES, seed=38)  # made before: a visit does not wait for long
     router, dealer = opened(zmq.ROUTER), opened(zmq.DEALER)
     port = router.bind_to_random_port(f"tcp://{HOST}")
     me = PeerRecord(Random(port).randbytes(16), int(time.time() * 1000), 0, HOST, port, port)
@@ -476,7 +477,7 @@ def test_damaged_answers_to_a_seeds_visit_are_counted_and_the_peer_is_not_listed
     assert isinstance(registered, m.Registered) and not registered.listed
     route, frame = router.recv_multipart()
     assert isinstance(CODEC.decode(frame)[0], m.Check)
-    for damaged in damaged_frames(COPIES, seed=38):
+    for damaged in frames:
         router.send_multipart([route, damaged])
     counted.wait_refused(COPIES)
     dealer.send(CODEC.encode(m.Leave(me, NONCE, 0), 2))

@@ -100,10 +100,10 @@ def test_seeds_may_die_and_come_back_while_messages_pass() -> None:
 
 
 def test_a_peer_that_the_test_closes_itself_is_in_nobodys_way() -> None:
-    with Network(peers=3) as network:
+    with Network(peers=3, protocol={"leave_timeout_s": 10.0}) as network:
         leaver = network.peers[1]
         lefts = network.peers[0].events(PeerLeft)
-        leaver.close()
+        leaver.close(10.0)  # its goodbye must be heard, or it is found dead
         assert isinstance(lefts.get(timeout=5), PeerLeft) and leaver.is_closed
         network.settle()
         network.partition([network.peers[0]], [network.peers[2], network.seeds[0]])
