@@ -21,8 +21,6 @@ from tests.nursery import Child, Nursery
 T = TypeVar("T")
 LONG_S = 60.0
 """For what is only a matter of time: a machine may be busy with much else."""
-END_MAX_S = 1.5
-"""A second is what is promised: the watchdog ends a process after 0.95 s. The rest is for a machine that has others to run meanwhile."""
 LINE = re.compile(
     r"^<(?P<code>1133|1155)> <(?P<port>\d+)> <(?P<timestamp>\d+\.\d{6})> <(?P<count>\d+)> from (?P<brought>\S+) origin (?P<origin>\S+)$"
 )

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import END_MAX_S, LINE, Network, PeerProcess, free_ports, wait_for, wait_until_ready
+from tests.support import LINE, Network, PeerProcess, free_ports, wait_for, wait_until_ready
 
 pytestmark = pytest.mark.processes
+END_MAX_S = 1.5
+"""A second is what is promised: the watchdog ends a process after 0.95 s. The rest is for a machine that has others to run meanwhile."""
 
 
 def assert_ends_well(process: PeerProcess, number: int) -> None:
@@ -36,9 +38,9 @@ def test_a_peer_that_is_stopped_leaves_at_once_and_everybody_knows(tmp_path: Pat
         wait_for(lambda: len(leaver.neighbours()) == 3, 10, "a full mesh")
         assert_ends_well(leaver, number)
         assert "summary" in leaver.text().splitlines()[-1]
-        wait_for(lambda: leaver.endpoint not in network.union(), 10, "gone from every seed")
+        wait_for(lambda: leaver.endpoint not in network.union(), 1, "gone from every seed")
         for peer in peers[1:]:
-            wait_for(lambda peer=peer: f" left {leaver.endpoint}" in peer.text(), 10, "the others know")  # type: ignore[misc]
+            wait_for(lambda peer=peer: f" left {leaver.endpoint}" in peer.text(), 1, "the others know")  # type: ignore[misc]
         file = tmp_path / "output_seed.txt"
         wait_for(lambda: f"leave of {leaver.endpoint}" in file.read_text(), 10, "the seed's file says so too")
         assert not any(f"dead {leaver.endpoint}" in peer.text() for peer in peers[1:])

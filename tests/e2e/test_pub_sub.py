@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import END_MAX_S, free_ports, wait_for
+from tests.support import free_ports, wait_for
 from zmqgossip import Peer, Seed
 
 pytestmark = pytest.mark.processes
@@ -70,6 +70,11 @@ def run(directory: Path, *arguments: str, stdin: bytes | None = None, **options:
     return done.returncode, done.stdout, done.stderr.decode()
 
 
+def without_waiting(said: str) -> list[str]:
+    """The lines of a command, but for the one which says that it waits: joining may take over a second on a busy machine."""
+    return [line for line in said.splitlines() if not line.startswith("waiting for others")]
+
+
 def listening(sub: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
     """A `sub`, once it says that it hears everything from now on."""
     assert sub.stderr is not None
@@ -116,15 +121,15 @@ def test_lines_are_published_as_they_come_empty_ones_and_the_last_without_an_end
         assert [messages.get(10).payload for _ in range(3)] == [b"one", b"", b"\xfe"]
         _, said = pub.communicate(b"st", timeout=10)
         assert messages.get(10).payload == b"last"
-        summary = said.splitlines()[-1]  # before it, perhaps, that it waits for others
-        assert (pub.returncode, summary.startswith(b"published 4 messages; ")) == (0, True), said
+        (summary,) = without_waiting(said.decode())
+        assert (pub.returncode, summary.startswith("published 4 messages; ")) == (0, True)
 
 
 def test_a_line_that_is_too_long_ends_it_and_is_named(friend: Peer, place: Path) -> None:
     with friend.subscribe("long") as messages:
         code, _, said = run(place, "pub", "long", stdin=b"one\n" + b"x" * 70_000 + b"\nthree\n")
-        errors = [line for line in said.splitlines() if not line.startswith("waiting for others")]
-        assert (code, len(errors), errors[0].startswith("zmqgossip: line 2 is too long")) == (1, 1, True)
+        (error,) = without_waiting(said)
+        assert (code, error.startswith("zmqgossip: line 2 is too long")) == (1, True)
         assert messages.get(10).payload == b"one"
 
 
@@ -137,7 +142,7 @@ def test_a_signal_cuts_pub_short_and_is_the_end_of_sub(start: Callable[..., subp
         assert messages.get(10).payload == b"before"
     for process, number, code in ((pub, signal.SIGINT, 130), (sub, signal.SIGTERM, 0)):
         process.send_signal(number)
-        assert process.wait(END_MAX_S) == code
+        assert process.wait(1) == code
     wait_for(lambda: not friend.members(), 5, "both have left")
 
 

@@ -106,10 +106,10 @@ def test_a_second_start_does_nothing_and_a_peer_that_was_closed_before_its_start
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.5, 5.0])
-def test_an_end_takes_less_than_a_second_and_so_does_a_second_one(network: Network, timeout: float) -> None:
+def test_an_end_takes_less_than_a_second_and_a_second_one_no_time(network: Network, timeout: float) -> None:
     with network.fresh() as peer:
         assert closed(peer, timeout=timeout) < END_S
-        assert closed(peer, timeout=timeout) < END_S
+        assert min(closed(peer, timeout=timeout) for _ in range(5)) < 0.1  # one of them may have had to wait for a processor
 
 
 def test_an_end_without_anybody_to_say_goodbye_to_takes_less_than_a_second() -> None:

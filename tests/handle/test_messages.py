@@ -200,10 +200,11 @@ def test_everybody_knows_everybody(network: Network) -> None:
     assert network.seed.endpoints == [str(Endpoint("127.0.0.1", int(network.seed.endpoints[0].rpartition(":")[2])))]
 
 
-def next_of(feed: Feed[Event], identity: bytes) -> Event:
-    """The next event of one peer; of others there may be news too."""
+def next_of(feed: Feed[Event], identity: bytes, *kinds: type) -> Event:
+    """The next event of one peer; of others there may be news too, but only of these kinds, if any are given."""
     while True:
         event = feed.get(SOON_S)
+        assert not kinds or isinstance(event, kinds)
         if isinstance(event, PeerJoined | PeerReady | PeerLeft) and event.peer.id == identity:
             return event
 
@@ -214,9 +215,9 @@ def test_events_are_typed_and_chosen_by_kind(network: Network) -> None:
         with network.peer(protocol=PATIENT) as peer:
             peer.ready(SOON_S)
             identity = peer.id
-            assert isinstance(next_of(some, identity), PeerReady)
+            assert isinstance(next_of(some, identity, PeerReady, PeerLeft), PeerReady)
             peer.close(SOON_S)
-        assert isinstance(next_of(some, identity), PeerLeft)
+        assert isinstance(next_of(some, identity, PeerReady, PeerLeft), PeerLeft)
         kinds: list[type] = []
         while PeerLeft not in kinds:
             kinds.append(type(next_of(everything, identity)))

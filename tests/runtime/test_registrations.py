@@ -25,9 +25,6 @@ pytestmark = pytest.mark.sockets
 HOST = "127.0.0.1"
 CODEC = Codec(cluster_hash("test"))
 DEADLINE_S = 20.0
-SOON_S = 4.0
-"""Clients with an interpreter of their own have an answer after 0.12 s (docs/decisions/0006); these share one with the seed."""
-
 BRISK = replace(DEFAULT, dials_per_s=1000, dial_timeout_s=0.25)
 """So that all three attempts with each liar fit into a test."""
 
@@ -142,7 +139,7 @@ def seeds() -> Iterator[SeedsNode]:
     seeds.close()
 
 
-def test_of_300_clients_at_once_honest_ones_are_served_soon_and_no_liar_is_listed(seeds: SeedsNode) -> None:
+def test_of_300_clients_at_once_honest_ones_are_served_within_a_second_and_no_liar_is_listed(seeds: SeedsNode) -> None:
     (seed,) = seeds.endpoints
     crowd = Crowd(seed, honest_count=200, liars_count=100)
     waiting = seeds._loop.call(lambda: [body._router.getsockopt(zmq.BACKLOG) for body in seeds._loop._bodies])
@@ -151,7 +148,7 @@ def test_of_300_clients_at_once_honest_ones_are_served_soon_and_no_liar_is_liste
         crowd.register()
     finally:
         crowd.close()
-    assert all(client.answered_s is not None and client.answered_s < SOON_S for client in crowd.honest), "a sample soon"
+    assert all(client.answered_s is not None and client.answered_s < 1.0 for client in crowd.honest), "a sample within a second"
     assert all(client.listed_s is not None for client in crowd.honest)
     assert [client.lie for client in crowd.liars if client.listed_s is not None] == []
     assert {(client.lie, client.why) for client in crowd.liars} == {
