@@ -16,6 +16,7 @@ def _nursery_ends() -> Iterator[None]:
         session_nursery().end()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With two workers one has all that start processes, one test after the other: two networks at once would be each other's load.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.nursery import Child, Nursery
+from zmqgossip.cli.demo_network import OWN_PORTS
 
 T = TypeVar("T")
 LONG_S = 60.0
@@ -41,13 +42,13 @@ def free_ports(count: int) -> list[int]:
     """Ports that nobody holds now, and that no other process is given when it asks for any free one.
 
     Whoever binds port 0 or connects gets a port from 32768 up; a port from there could be taken before the seed that it is
-    meant for has started. For the same reason each worker of the suite has ports of its own to choose from.
+    meant for has started. For the same reason each worker of the suite has ports of its own to choose from, and the demo others.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(20_000 + worker, 32_768, workers)
+        port = random.randrange(10_000 + worker, OWN_PORTS[0], workers)
         with socket.socket() as one:
             if port not in ports and one.connect_ex(("127.0.0.1", port)) != 0:
                 ports.append(port)

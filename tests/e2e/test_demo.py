@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support import Process, wait_for
+from zmqgossip.cli.demo_network import OWN_PORTS
 from zmqgossip.cli.demo_story import minimum_s
 
 pytestmark = pytest.mark.processes
@@ -59,7 +60,8 @@ def start(files: Path, *arguments: str) -> Process:
 
 
 def wait_for_kind(demo: Process, kind: str) -> Process:
-    wait_for(lambda: kind in [one["kind"] for one in objects(demo)], what=f"{kind} in the demo")
+    wait_for(lambda: kind in [one["kind"] for one in objects(demo)] or not demo.running, what=f"{kind} in the demo")
+    assert kind in [one["kind"] for one in objects(demo)], demo.stderr.read_text()
     return demo
 
 
@@ -74,7 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     files = tmp_path_factory.mktemp("whole")
     demo = start(files, "--json", "--for", str(minimum_s(PEERS)), "--peers", str(PEERS))
     try:
-        yield wait_for_kind(demo, "seeds")  # their ports are taken now: no other demo will draw them
+        yield wait_for_kind(demo, "seeds")  # their ports are taken now: no other demo will draw one of them
     finally:
         if demo.running:
             demo.end()
@@ -130,6 +132,8 @@ def test_everything_arrives_once_the_dead_one_is_removed_and_all_is_proved(whole
     kinds = [one["kind"] for one in told]
     story = ["start", "seeds", "started", "joined", "killed", "reported", "removed", "restarted", "returned", "leaving", "left", "result"]
     assert [kind for kind in kinds if kind in story] == story
+    killed = next(one["peer"] for one in told if one["kind"] == "killed")
+    assert OWN_PORTS[0] <= int(killed.rpartition(":")[2]) < OWN_PORTS[1], "the system gives its port to nobody while it is away"
     assert all(one["ts"].endswith("Z") for one in told)
     result = told[-1]
     assert result["delivered"] == result["expected"] > 0

@@ -32,7 +32,8 @@ HOST = "127.0.0.1"
 CLUSTER = "demo"
 SEEDS = 4
 OWN_PORTS = (20_000, 32_768)
-"""Where ports are drawn that nobody else may be given meanwhile: Linux gives from 32,768 up to whoever asks for any free one."""
+"""Where ports are drawn that are not bound at once: Linux gives from 32,768 up to whoever asks for any free one. Another demo draws from
+here too."""
 GRACE_S = 2.0  # a peer leaves within a second; two on a busy machine
 HURRIED_GRACE_S = 0.3  # after Ctrl-C all is usually over within a second
 REAP_S = 0.02
@@ -120,7 +121,7 @@ class PeerNode(Node):
 class Network:
     """A context that holds the processes; its end is theirs. All files are in `directory`, which stays.
 
-    `returning_port` is for the peer that is to be killed and to come back: it is still free then.
+    `returning_port` is for the peer that is to be killed and to come back: nobody who asks for any port gets it meanwhile.
     """
 
     def __init__(self) -> None:
