@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from tests.core.harness import CODEC, EPOCH, Far, PeerBench, config, notice_segment, peer, segment, spoiled, steady
 from tests.core.streaming import ORIGIN, begun, entries, entry, flush_segment, gives, marked, numbers, own, pulls, says, stream_of, synced
 from zmqgossip.core.events import MessagesLost
-from zmqgossip.core.gossip_messages import Ask, Digest, Entry, FlushReport, Position, Pull, Pulled, Synced, Walk, Walked
+from zmqgossip.core.gossip_messages import Ask, Digest, Entry, FlushReport, Position, Pull, Pulled, Sync, Synced, Walk, Walked
 from zmqgossip.core.outbox import Segment
 from zmqgossip.core.streams import Streams
 from zmqgossip.core.wire import FLAG_MEMBERSHIP
@@ -135,6 +135,22 @@ def test_the_largest_numbers_of_all_break_nothing() -> None:
             far.asks(Ask(far.link.mine, [(one.id, EPOCH)]))
         far.asks(Walk(far.link.mine, [61, 62, 77]))
     assert all(stream.contiguous < 1 << 63 for stream in late.engine.gossip.streams.all())
+
+
+def test_the_end_of_a_life_that_is_said_to_have_the_largest_number_of_messages_breaks_nothing() -> None:
+    late = PeerBench(4)
+    late.join(peer(2))
+    far = Far(late, peer(2))
+    far.hello()
+    far.links_up()
+    far.gives_baseline(Position(ORIGIN.id, EPOCH, 5, HUGE))
+    says(far, entry(ORIGIN, 9))
+    far.gossip(segment(peer(77, epoch=EPOCH + 1), 1))
+    late.wait(8.0)
+    assert late.engine.gossip.streams.get(ORIGIN.id, EPOCH) is None
+    far.asks(Pull(far.link.mine, ORIGIN.id, EPOCH, [(6, 9)]))
+    far.asks(Sync(far.link.mine))
+    assert late.events(MessagesLost) == [], "there is no number that could be named"
 
 
 def test_ways_of_made_up_origins_are_forgotten_with_their_streams() -> None:

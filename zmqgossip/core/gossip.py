@@ -28,7 +28,7 @@ from zmqgossip.core.repair import Repair, is_needed
 from zmqgossip.core.stream import Stream, StreamKey, Theirs
 from zmqgossip.core.streams import Streams
 from zmqgossip.core.trees import Trees
-from zmqgossip.core.types import PeerId, PeerRecord, PeerState
+from zmqgossip.core.types import U64_MAX, PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, View
 from zmqgossip.core.walks import Walks
 from zmqgossip.core.wire import (
@@ -288,7 +288,9 @@ class Gossip:
                 self._node.outbox.deliver(segment)
 
     def _lost(self, stream: Stream, last: int, why: str = "no neighbour keeps them any more") -> None:
-        first = stream.messages + 1
+        first, last = stream.messages + 1, min(last, U64_MAX)
+        if first > last:  # somebody has lied about a number: there is none beyond that could be said
+            return
         stream.messages = last
         self._node.counters.add("lost.messages", last - first + 1)
         self._node.outbox.event(MessagesLost(stream.origin, stream.epoch, first, last, why))
