@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import zmq
 
 from tests.support import free_ports, wait_for
 from zmqgossip.core.config import LAN
-from zmqgossip.core.events import Left, SeedAccepted
+from zmqgossip.core.events import Left, Ready, SeedAccepted
 from zmqgossip.core.gossip_messages import Messages
 from zmqgossip.core.types import Endpoint
 from zmqgossip.core.wire import FLAG_FLUSH, FLAG_MARK, Codec, cluster_hash, encode_messages
@@ -95,6 +97,37 @@ def test_a_node_without_a_descriptor_for_a_monitor_says_so_at_once_and_frees_its
     router, _ = sockets.router(context, "127.0.0.1", port, b"test", 1)
     sockets.close(router)
     context.term()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_kernel_asks_after_every_connection_at_both_of_its_ends() -> None:
+    seeds = SeedsNode([("127.0.0.1", 0)], "test", LAN)
+    peers = [PeerNode(seeds.endpoints, "test", config=LAN) for _ in range(2)]
+    try:
+        for peer in peers:
+            peer.start()
+        for peer in peers:
+            wait_for(lambda peer=peer: happened(peer, Ready), what="a link")  # type: ignore[misc]
+        ports = {endpoint.port for endpoint in seeds.endpoints} | {port for peer in peers for port in (peer.me.port, peer.me.publish)}
+        watched = wait_for(lambda: kept_alive(ports), what="no connection that nobody asks after")
+        assert {port for pair in watched for port in pair} >= ports
+    finally:
+        for peer in peers:
+            peer.close()
+        seeds.close()
+
+
+def kept_alive(ports: set[int]) -> list[tuple[int, int]]:
+    """The ports of all connections with one of `ports`, if the kernel asks after each of them when it is silent; else none."""
+    found = []
+    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, _, timer, *_ = line.split()
+        pair = int(local.rpartition(":")[2], 16), int(remote.rpartition(":")[2], 16)
+        if state == "01" and ports & {*pair}:
+            if timer.partition(":")[0] != "02":  # what was sent just now is waited for instead
+                return []
+            found.append(pair)
+    return found
 
 
 def test_a_user_who_takes_nothing_loses_segments_by_count_and_no_event(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,9 @@ GOSSIP_HWM = 600
 BACKLOG_PEER = 1_024
 BACKLOG_SEED = 4_096  # with 100, 300 joins at once take over a second
 SUBSCRIPTION_BYTES_MAX = 256
+KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 60, zmq.TCP_KEEPALIVE_INTVL: 15, zmq.TCP_KEEPALIVE_CNT: 4}
+"""The kernel asks after a silent connection, and ends it after two minutes without an answer. A ROUTER only answers, and a SUB only
+listens: of a host without power neither would ever notice, and each such connection would keep its descriptor."""
 DOMAIN_OUT = b"zmqgossip.out"
 
 LISTENER_EVENTS = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_SUCCEEDED
@@ -51,6 +54,8 @@ def _socket(context: Context, kind: int, domain: bytes, hwm: int, size_max: int,
     socket.setsockopt(zmq.MAXMSGSIZE, size_max)
     socket.setsockopt(zmq.ZAP_DOMAIN, domain)
     socket.setsockopt(zmq.IPV6, int(":" in host))
+    for option, value in KEEPALIVE.items():
+        socket.setsockopt(option, value)
     return socket
 
 
