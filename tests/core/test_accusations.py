@@ -134,6 +134,16 @@ def test_while_a_seed_is_looking_the_peers_own_word_waits_but_not_for_ever() -> 
     assert bench.state_of(peer(2)) is DEAD and deaths(bench) == [peer(2)]
 
 
+def test_whom_seeds_list_alive_again_is_not_called_dead_when_no_verdict_comes() -> None:
+    bench, seed, lively = accused()
+    bench.reply(seed, Verdict(peer(2), SUSPECT, looking=True))  # then it is held, and has spoken: of that there is no verdict
+    wait(bench, lively, 20.0)
+    bench.told(seed, peer(2))
+    wait(bench, lively, 60.0)
+    assert bench.state_of(peer(2)) is ALIVE and bench.events(PeerDead) == [] and deaths(bench) == []
+    assert bench.count("accusations.cleared") == 1
+
+
 def test_a_seed_without_an_opinion_is_not_waited_for() -> None:
     seed = SeedBench()  # it lists nobody
     bench, key, lively = accused()

@@ -88,10 +88,16 @@ class Accusations:
     def due(self, key: int, now: float) -> PeerRecord | None:
         """No verdict has come in time: the peer that is dead by this node's own word.
 
-        A seed that has answered may hold the peer suspect until its lease ends; so does this node then.
+        A seed that has answered may hold the peer suspect until its lease ends; so does this node then. Where a seed has listed it
+        ALIVE since, there is nothing left to decide.
         """
         accusation = self._open.get(key)
         if accusation is None:
+            return None
+        held = self._members.get(accusation.record.id)
+        if held is not None and held.state is PeerState.ALIVE and not accusation.is_gone:
+            self._node.counters.add("accusations.cleared")  # seeds list it again; of who is held until it speaks they tell no verdict
+            self.heard_of(accusation.record.id)
             return None
         if accusation.seed_is_looking and now < accusation.asked_until:
             self.postpone(key, now)
