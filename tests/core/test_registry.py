@@ -280,3 +280,12 @@ def test_whoever_was_taken_off_is_named_twice_to_everybody_however_many_wait() -
     answers = [ids(registry.tell_gone(asker, 64)) for _ in range(12)]
     assert sorted(number for answer in answers for number in answer) == sorted([*range(2, 202)] * 2)
     assert max(map(len, answers)) == 128 and answers[0][0] == 2, "the longest gone first"
+
+
+def test_who_was_listed_before_the_clock_was_set_back_is_told_of_whoever_goes_afterwards() -> None:
+    registry = registry_of(1, 2)
+    asker, other = registry.get(peer(1).id), registry.get(peer(2).id)
+    assert asker is not None and other is not None
+    registry._node.wall_offset -= 3600.0
+    registry.remove(other, DEAD, START + 1.0)
+    assert ids(registry.tell_gone(asker, 64)) == [2]

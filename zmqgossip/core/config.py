@@ -37,7 +37,7 @@ class ProtocolConfig:
     link_timeout_s: float = _knob(5.0, 0.1, 600, "from dialling to up both ways; several round trips and one slow start")
     hello_interval_s: float = _knob(1.0, 0.05, 60, "a HELLO is said again after this, in case the ROUTER dropped it")
     sync_timeout_s: float = _knob(2.0, 0.05, 60, "a neighbour that has not given a baseline by then is passed over")
-    sync_alone_s: float = _knob(1.0, 0.0, 60, "who hears from all neighbours that they have no baseline either begins without")
+    sync_alone_s: float = _knob(1.0, 0.05, 60, "who hears from all neighbours that they have no baseline either begins without")
     redial_min_s: float = _knob(1.0, 0.05, 600, "first back-off after a link that failed")
     redial_max_s: float = _knob(60.0, 0.1, 3600, "last back-off: flaps must not cost more than a probe")
     refill_interval_s: float = _knob(1.0, 0.05, 60, "how often a peer short of neighbours or of news asks its seeds")
@@ -102,7 +102,7 @@ class ProtocolConfig:
         2000, 1, 10_000_000, "a cluster larger than this is known in part: each join or death told to all costs each a segment"
     )
     candidates_max: int = _knob(64, 8, 100_000, "others that a peer keeps beside its neighbours then: one sample of a seed")
-    members_max: int = _knob(100_000, 10, 10_000_000, "entries of a table of members, the living and the dead")
+    members_max: int = _knob(100_000, 10, 10_000_000, "living entries of a table of members")
     tombstones_max: int = _knob(10_000, 1, 10_000_000, "dead and left entries kept, so that old news does not revive them")
     tombstone_s: float = _knob(86_400.0, 1.0, 10_000_000, "how long a dead or left entry is kept")
     hops_max: int = _knob(64, 2, 255, "a segment is not passed on further: a random graph of a million peers is a dozen hops wide")

@@ -58,7 +58,8 @@ class Registry:
         """Lists a peer whose dial-back went well."""
         assert record.id not in self._entries, "an id stands on the list once"
         wall = self._node.wall(now)
-        entry = Entry(self._node.new_key(), record, PeerState.ALIVE, wall, 0.0, ticket, wall, wall)
+        told = self._gone_at  # the clock of tombstones, which never goes back
+        entry = Entry(self._node.new_key(), record, PeerState.ALIVE, wall, 0.0, ticket, told, told)
         self._entries[record.id] = entry
         insort(self._ids, record.id)
         self._by_key[entry.key] = entry
