@@ -681,6 +681,25 @@ def test_a_hello_in_the_id_of_a_neighbour_from_another_address_is_refused_and_th
     assert held is not None and held.record == peer(2)
 
 
+def test_links_that_others_begin_or_begin_anew_are_limited_in_number_a_second() -> None:
+    bench = PeerBench()
+    bench.join()
+    bench.forget()
+
+    def hello(number: int) -> None:
+        bench.request(Hello(peer(2), bench.engine.me.id, number.to_bytes(8, "big"), ["plain"]), address=peer(2).host)
+
+    for number in range(1_000):
+        hello(number)
+    assert len(bench.of(outbox.OPEN)) == 28 and bench.count("hello.too_many") == 972, "twice twelve places and two spare ones"
+    assert len(bench.engine.view) == 1, "the link that stands goes on"
+    bench.wait(1.0)
+    bench.forget()
+    for number in range(1_000, 1_100):
+        hello(number)
+    assert len(bench.of(outbox.OPEN)) == 14 and len(bench.replies(Welcome)) == 14
+
+
 def test_gossip_that_gives_a_neighbour_another_address_is_dropped() -> None:
     bench = PeerBench()
     far = neighbour(bench, 2)

@@ -32,10 +32,34 @@ def test_equal_hashes_cost_nothing_and_different_ones_a_walk_at_most_twice_a_sec
     assert len(bench.sent(Walk)) == 2
 
 
+def begins(far: Far) -> None:
+    """The neighbour's streams are otherwise than here: it is asked for the numbers of its buckets."""
+    far.asks(Synced(far.link.mine, far.bench.engine.gossip.streams.root ^ 1))
+    ((_, walk),) = far.bench.sent(Walk)
+    assert walk.buckets == []
+    far.bench.forget()
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_hashes_that_nobody_asked_for_or_that_come_again_ask_for_nothing(table: bool) -> None:
+    bench, (far,) = begun(2)
+    far.reply(Walked([1] * BUCKETS, [], table))
+    assert bench.sent(Walk) == [] and bench.count("dropped.walked_unasked") == 1
+    if table:
+        compares(far, table_root(bench) ^ 1)
+    else:
+        begins(far)
+    far.reply(Walked([1] * BUCKETS, [], table))
+    bench.forget()
+    far.reply(Walked([1] * BUCKETS, [], table))
+    assert bench.sent(Walk) == [] and bench.count("dropped.walked_unasked") == 2
+
+
 def test_hashes_lead_to_buckets_buckets_to_streams_and_streams_to_pulls() -> None:
     bench, (far,) = begun(2)
     folds = list(bench.engine.gossip.streams.folds)
     folds[BUCKET] ^= 5
+    begins(far)
     far.reply(Walked(folds, []))
     assert [body.buckets for _, body in bench.sent(Walk)] == [[BUCKET]]
     far.reply(Walked([], [position(ORIGIN, 3)]))
@@ -57,6 +81,7 @@ def test_the_answers_are_the_hashes_or_the_streams_of_buckets() -> None:
 
 def test_everything_different_asks_for_every_bucket_sixteen_at_a_time() -> None:
     bench, (far,) = begun(2)
+    begins(far)
     far.reply(Walked([fold ^ 1 for fold in bench.engine.gossip.streams.folds], []))
     asked = [body.buckets for _, body in bench.sent(Walk)]
     assert [number for buckets in asked for number in buckets] == list(range(BUCKETS)) and len(asked) == 16
@@ -158,6 +183,7 @@ def test_buckets_that_differ_are_asked_for_as_many_at_once_as_an_answer_holds() 
     bench, (far,) = begun(2)
     for number in range(100, 1100):
         knows(bench, peer(number), ALIVE)
+    compares(far, table_root(bench) ^ 1)
     bench.forget()
     far.reply(Walked([fold ^ 1 for fold in bench.engine.members.folds], [], True))
     asked = [body.buckets for body in asked_of_table(bench)]

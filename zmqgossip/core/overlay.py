@@ -17,6 +17,7 @@ the dialler. Nobody is called dead here: that is `liveness` and the seeds. Which
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from zmqgossip.core.backoff import Backoff
@@ -27,6 +28,7 @@ from zmqgossip.core.members import Members
 from zmqgossip.core.messages import Bye, Hello, LinkUp, Receipt, Refused, Welcome
 from zmqgossip.core.node import Node
 from zmqgossip.core.outbox import Route
+from zmqgossip.core.rates import Bucket, Limit
 from zmqgossip.core.trees import Trees
 from zmqgossip.core.types import PeerId, PeerRecord, PeerState
 from zmqgossip.core.view import Link, LinkState, View
@@ -52,7 +54,7 @@ BRIDGES_MAX = 2
 class Overlay:
     """The links of one peer."""
 
-    __slots__ = ("_backoff", "_farewell", "_members", "_node", "_trees", "_view", "stopped")
+    __slots__ = ("_accepts", "_backoff", "_farewell", "_members", "_node", "_trees", "_view", "stopped")
 
     def __init__(self, node: Node, view: View, members: Members, trees: Trees, farewell: Farewell) -> None:
         self._node = node
@@ -61,6 +63,9 @@ class Overlay:
         self._trees = trees
         self._farewell = farewell
         self._backoff = Backoff(node)
+        # Each link that others begin is three sockets, made before the other end has shown anything but a frame.
+        accepted_per_s = node.config.neighbours_max + node.config.neighbours_spare
+        self._accepts = Bucket(Limit(2 * accepted_per_s, accepted_per_s, math.inf, math.inf), 0.0)
         self.stopped = False
 
     # -- dialling ---------------------------------------------------------------------------------------------------------
@@ -190,7 +195,11 @@ class Overlay:
             self._node.counters.add(f"hello.{refusal.why.name.lower()}")
             return None
         link = self._view.by_peer(hello.record.id)
-        if link is not None and link.state is not LinkState.DIALLING and link.theirs != hello.nonce:
+        anew = link is not None and link.state is not LinkState.DIALLING and link.theirs != hello.nonce
+        if (link is None or anew) and not self._accepts.take(0, now):
+            self._node.counters.add("hello.too_many")  # it is said again
+            return None
+        if link is not None and anew:
             self.drop(link, "begun anew by the neighbour", now)
             link = None
         if link is None:

@@ -31,11 +31,15 @@ WALK_GAP_MAX_S = 60.0
 
 @dataclass(slots=True)
 class _Walk:
-    """The last walk on one link: when, what numbers led to it, and how long the next one is put off if these do again."""
+    """The last walk on one link: when, what numbers led to it, and how long the next one is put off if these do again.
+
+    `is_open`: the numbers of the buckets are still to come.
+    """
 
     at: float
     numbers: tuple[int, int]
     gap_s: float = WALK_GAP_S
+    is_open: bool = True
 
 
 class Walks:
@@ -94,6 +98,11 @@ class Walks:
             self._node.counters.add("dropped.digest_before_baseline")
             return ()
         if len(body.hashes) == BUCKETS:
+            walk = self._walked.get((link.key, body.table))
+            if walk is None or not walk.is_open:  # or one small frame would have this peer ask sixteen questions, at any rate
+                self._node.counters.add("dropped.walked_unasked")
+                return ()
+            walk.is_open = False
             folds = self._members.folds if body.table else self._streams.folds
             at_once = self._buckets_at_once if body.table else BUCKETS_ASKED_MAX
             differing = [bucket for bucket, (ours, theirs) in enumerate(zip(folds, body.hashes, strict=True)) if ours != theirs]
