@@ -146,7 +146,7 @@ def test_a_probe_on_an_unknown_link_is_told_so() -> None:
     bench, far = linked()
     far.asks(Probe(123.5, 4321, b"8 bytes.", b"12345678"))
     assert bench.replies(UnknownLink) == [UnknownLink(b"8 bytes.", bench.engine.me.id)] and bench.replies(Reply) == []
-    assert bench.count("probes.unknown_link") == 1 and bench.events(ProbeReceived) == []
+    assert bench.count("questions.unknown_link") == 1 and bench.events(ProbeReceived) == []
 
 
 def test_the_reply_to_a_probe_is_told_once() -> None:

@@ -133,10 +133,8 @@ class Neighbours:
             self._say_leave(link)
 
     def on_probe(self, body: Probe, route: Route, exchange: int, now: float) -> None:
-        link = self._view.by_nonce(body.link)
+        link = self._asker(body.link, route, exchange)
         if link is None:
-            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
-            self._node.counters.add("probes.unknown_link")
             return
         self._liveness.heard(link, now)
         self._gossip.walks.compare(link, body.settled, body.table, now)
@@ -147,13 +145,23 @@ class Neighbours:
         self._telling.tell(link.key, str(link.peer), seen, now)  # a neighbour that probes at wire speed must not fill the disk
         self._membership.said(link, body.links, now)
 
+    def _asker(self, nonce: bytes, route: Route, exchange: int) -> Link | None:
+        """The link that a question came on. Who names one that is not here is told so."""
+        link = self._view.by_nonce(nonce)
+        if link is None:
+            self._node.answer(route, UnknownLink(nonce, self._membership.me.id), exchange)
+            self._node.counters.add("questions.unknown_link")
+        return link
+
     def on_bye(self, body: Bye, now: float) -> None:
         link = self._view.by_nonce(body.link)
-        if link is not None:
-            link.theirs = b""  # no BYE in return
-            for candidate in body.candidates[: overlay.CANDIDATES_MAX]:
-                self._hearsay.learn_candidate(candidate, now)
-            self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
+        if link is None:
+            self._node.counters.add("dropped.unknown_link")
+            return
+        link.theirs = b""  # no BYE in return
+        for candidate in body.candidates[: overlay.CANDIDATES_MAX]:
+            self._hearsay.learn_candidate(candidate, now)
+        self._membership.lose(link, f"given up by the neighbour: {body.text}", now)
 
     def on_leave(self, body: Leave, route: Route, exchange: int, now: float) -> None:
         link = self._view.by_nonce(body.ticket)
@@ -165,35 +173,34 @@ class Neighbours:
         self._membership.on_leave(link, body.record, body.last, now)
 
     def on_shuffle(self, body: Shuffle, route: Route, exchange: int, now: float) -> None:
-        link = self._view.by_nonce(body.link)
+        link = self._asker(body.link, route, exchange)
         if link is None:
-            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
             return
         self._liveness.heard(link, now)
         me = self._membership.me
         self._hearsay.learn_candidates(self._membership.shuffles.on_shuffle(me, link, body, route, exchange, now), now)
 
     def on_sync(self, body: Sync, route: Route, exchange: int, now: float) -> None:
-        link = self._view.by_nonce(body.link)
+        link = self._asker(body.link, route, exchange)
         if link is None:
-            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
             return
         self._liveness.heard(link, now)
         self._membership.baseline.on_sync(link, route, exchange, now)
 
     def on_synced(self, body: Synced, now: float) -> None:
         link = self._view.by_nonce(body.link)
-        if link is not None:
-            link.synced = True
-            self._membership.synced(link, now)
-            self._membership.baseline.on_synced(self._membership.me, link, now)
-            self._gossip.walks.compare(link, body.settled, body.table, now)
+        if link is None:
+            self._node.counters.add("dropped.unknown_link")
+            return
+        link.synced = True
+        self._membership.synced(link, now)
+        self._membership.baseline.on_synced(self._membership.me, link, now)
+        self._gossip.walks.compare(link, body.settled, body.table, now)
 
     def on_question(self, body: Pull | Ask | Walk, route: Route, exchange: int, now: float) -> None:
         """A neighbour wants to know how streams are here, or what it lacks of them."""
-        link = self._view.by_nonce(body.link)
+        link = self._asker(body.link, route, exchange)
         if link is None:
-            self._node.answer(route, UnknownLink(body.link, self._membership.me.id), exchange)
             return
         self._liveness.heard(link, now)
         link.synced = True  # or it would not ask

@@ -157,13 +157,13 @@ class Presence:
             self.lost(contact, "no answer" if contact.connected else "no connection", now)
         else:
             self._close(contact)
-            contact.queue.clear()
+            self._drop_queue(contact)
 
     def lost(self, contact: Contact, why: str, now: float) -> None:
         """A seed is out of reach: another is asked in addition, and this one again after a while."""
         self._close(contact)
         if self._leaving or not contact.chosen:
-            contact.queue.clear()
+            self._drop_queue(contact)
             return
         config = self._node.config
         delay = min(config.reconnect_min_s * 2 ** min(contact.failures, 16), config.presence_interval_s)
@@ -391,12 +391,17 @@ class Presence:
         if not contact.key:
             self._open(contact, now)
 
+    def _drop_queue(self, contact: Contact) -> None:
+        if contact.queue:
+            self._node.counters.add("dropped.report_unsent", len(contact.queue))
+            contact.queue.clear()
+
     def leave(self, me: PeerRecord, last: int, now: float) -> list[int]:
         """Tells every configured seed that this peer goes; the keys under which answers may come."""
         self._leaving = True
         self._node.timers.cancel((ASK, 0))
         for contact in self._contacts:
-            contact.queue.clear()
+            self._drop_queue(contact)
             self._node.timers.cancel((RENEW, contact.key))
             self._tell(contact, Leave(me, contact.ticket, last), now)
         return [contact.key for contact in self._contacts]

@@ -3,8 +3,8 @@
 The first report makes the peer SUSPECT: still listed, not handed out. Then come three visits within the window, and knocks at both
 ports. The rows are tried in this order:
 
-    refused to the seed too, and by a reporter     -> removed at once
     somebody else lives at the address             -> removed at once
+    refused to the seed too, and by a reporter     -> removed at once
     any visit answered                             -> cleared; the reporters' links are at fault
     the seed had no socket left for a visit        -> held, likewise
     none answered, several unreachable at once     -> held SUSPECT until the lease ends: it may be the seed that is cut off
@@ -86,6 +86,8 @@ class Verdicts:
             self._by_opener[route] = self._by_opener.get(route, 0) + 1
         if len(case.reporters) < REPORTERS_MAX:
             case.reporters[route] = exchange
+        else:
+            self._node.counters.add("dropped.too_many_reporters")
         if evidence is Evidence.REFUSED and not case.refused_by_reporter:
             case.refused_by_reporter = True
             if case.opened_at is not None:
