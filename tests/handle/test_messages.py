@@ -13,9 +13,10 @@ import pytest
 from tests.handle.network import PATIENT, SOON_S, Network, in_thread
 from tests.support import wait_for
 from zmqgossip import Endpoint, Message, MessagesLost, PeerJoined, PeerLeft, PeerReady, SeedAccepted, Timeout
-from zmqgossip.core.events import Event
+from zmqgossip.core.events import Event, ReplyReceived
 from zmqgossip.handle import feed as feed_module
 from zmqgossip.handle.feed import Feed
+from zmqgossip.handle.tidings import Tidings
 
 pytestmark = pytest.mark.sockets
 
@@ -189,14 +190,14 @@ def test_a_feed_that_nobody_holds_any_more_costs_nothing(network: Network) -> No
 
 
 def test_everybody_knows_everybody(network: Network) -> None:
-    peers, listed = network.peers, {member.record.id for member in network.seed.members()}
+    peers = network.peers
     ids = {peer.id for peer in peers}
     for peer in peers:
         assert {member.record.id for member in peer.members()} >= ids - {peer.id}
-        assert {one.id for one in peer.neighbours()} >= ids - {peer.id}
+        wait_for(lambda peer=peer: {one.id for one in peer.neighbours()} >= ids - {peer.id}, what="a link to everybody")  # type: ignore[misc]
         assert peer.me.ready and peer.id == peer.me.id and len(peer.id) == 16
         wait_for(lambda peer=peer: all(one.ready for one in peer.neighbours()), what="news of who is ready")  # type: ignore[misc]
-    assert listed >= ids
+    wait_for(lambda: {member.record.id for member in network.seed.members()} >= ids, what="the seed lists everybody")
     assert network.seed.endpoints == [str(Endpoint("127.0.0.1", int(network.seed.endpoints[0].rpartition(":")[2])))]
 
 
@@ -223,6 +224,17 @@ def test_events_are_typed_and_chosen_by_kind(network: Network) -> None:
             kinds.append(type(next_of(everything, identity)))
         assert {PeerJoined, PeerReady} <= set(kinds)
         assert at_seed.get(SOON_S) is not None
+
+
+def test_events_that_a_feed_was_not_asked_for_take_no_room_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "ITEMS_MAX", 8)
+    tidings, lost = Tidings(patience_s=1.0), MessagesLost(bytes(16), 1, 1, 2, "gone")
+    feeds = [tidings.events([MessagesLost]), tidings.events([])]
+    for _ in range(20):
+        tidings.put(0.0, ReplyReceived(Endpoint("127.0.0.1", 1), 1.0, 1, 2), None)
+    tidings.put(0.0, lost, None)
+    assert [(feed.get(0), feed.dropped_count) for feed in feeds] == [(lost, 0), (lost, 0)]
+    tidings.end()
 
 
 def test_stats_are_counters_and_sizes(network: Network) -> None:

@@ -1,11 +1,15 @@
-"""What the body does with effects that change a SUB, here and behind a partition."""
+"""What the body does with effects that change a SUB, here and behind a partition, and with the end of a connection."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import zmq
 
+from zmqgossip.core.counters import Counters
+from zmqgossip.runtime import sockets
 from zmqgossip.runtime.body import Body
 from zmqgossip.testing.partition import PartedBody
 
@@ -48,3 +52,14 @@ def test_a_connect_that_hangs_behind_a_partition_is_made_with_the_topics_of_the_
     one._hanging["subscribe", 7] = (1.0, "endpoint", (b"a", b"c"))
     one._topics(2.0, 7, (b"b",), (b"c",))
     assert one._hanging["subscribe", 7] == (1.0, "endpoint", (b"a", b"b"))
+
+
+def test_a_connection_that_ends_with_its_last_frame_unread_is_one_that_has_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, counters = body(Body), Counters()
+    told = [(zmq.Event.ACCEPTED, 9), (zmq.Event.DISCONNECTED, 9), (zmq.Event.ACCEPTED, 9), (zmq.Event.DISCONNECTED, 9), None]
+    one.engine, one._router, one._monitors, one._spoke = SimpleNamespace(counters=counters), "router", ["monitor"], {}
+    monkeypatch.setattr(one, "_drain_router", lambda now: one._spoke.update({9: None}))
+    monkeypatch.setattr(sockets, "read_monitor", lambda monitor: told.pop(0))
+    one._drain_router_monitor(0.0)
+    assert (counters.get("connections.closed"), counters.get("connections.without_a_valid_frame")) == (1, 1)
+    assert one._loop.used == ["router"], "there may be more to read than it took"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ from zmqgossip.core.errors import NodeClosed
 from zmqgossip.core.events import Event
 from zmqgossip.core.types import Endpoint, Member
 from zmqgossip.handle import last
+from zmqgossip.handle.event_feed import EventFeed
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.peer import check_kinds, parse_seeds
 from zmqgossip.handle.process import Process
@@ -52,7 +53,7 @@ class Seed:
         self._settings = load(Path(config) if config is not None else None, given=given)
         self._wanted = wanted or [(seed.host, seed.port) for seed in self._settings.seeds]
         self._node: SeedsNode | None = None
-        self._feeds: tuple[weakref.ref[Feed[Event]], ...] = ()
+        self._feeds: tuple[weakref.ref[EventFeed], ...] = ()
         self._process = Process()
         self._lock = threading.RLock()
         self._is_closed = False
@@ -64,7 +65,7 @@ class Seed:
         """Hands on what happened; called in the node's thread."""
         for weak in self._feeds:
             feed = weak()
-            if feed is not None:
+            if feed is not None and isinstance(item, Event) and feed.wants(item):
                 feed.put(item)
 
     def turn_over(self) -> None:
@@ -162,11 +163,7 @@ class Seed:
         """A feed of what happens at the seeds from now on. `kinds`: only these. Raises TypeError, and NodeClosed in a forked child."""
         self._process.check()
         check_kinds(kinds)
-
-        def unpack(event: Event) -> Iterable[Event]:
-            return (event,) if not kinds or isinstance(event, kinds) else ()
-
-        feed: Feed[Event] = Feed(unpack, self._forget)
+        feed = EventFeed(kinds, self._forget)
         with self._lock:
             self._feeds = (*self._feeds, weakref.ref(feed))
             if self._is_closed:

@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 from zmqgossip.core.codes import TEXT_MAX, Status
 from zmqgossip.core.direct import NO_TAKER
 from zmqgossip.core.errors import ConfigError, NodeClosed, PayloadTooLarge, PeerBusy, PeerGone, RequestFailed, Timeout, WireError
-from zmqgossip.core.events import Event, Left, NoSeed, ProbeReceived, Ready, RegistrationRefused, ReplyReceived, SeedAccepted, WrongCluster
+from zmqgossip.core.events import Event, Left, NoSeed, Ready, RegistrationRefused, SeedAccepted, WrongCluster
 from zmqgossip.core.messages import Answer
 from zmqgossip.core.outbox import Answered, Flushed, Outcome, Question, Segment
 from zmqgossip.core.topics import matches, parse_pattern
 from zmqgossip.core.types import Endpoint, PeerId, Whom
 from zmqgossip.handle.callbacks import Callbacks, OnMessage, OnRequest
+from zmqgossip.handle.event_feed import EventFeed
 from zmqgossip.handle.feed import Feed
 from zmqgossip.handle.message import Message, Request, messages_of, request_of
 from zmqgossip.handle.patient import PatientFeed
@@ -30,13 +31,13 @@ from zmqgossip.runtime.losses import Losses
 from zmqgossip.runtime.node import PeerNode
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Feed[Any])
 JOIN_S = 0.2
 """For the callback that runs at the end of the peer: that end shall take no longer than a second."""
 CLOSED = "the peer was closed"
 _BUSY = Answer(Status.BUSY, b"", "too many messages wait for the handlers")
 MESSAGE_BYTES_MAX = 65_536
 """The largest thing that may come next."""
-_PROBES = (ProbeReceived, ReplyReceived)
 
 
 class Tidings:
@@ -61,7 +62,7 @@ class Tidings:
         # Replaced as a whole, so that the node's thread needs no lock to read them. Weak, so that a reader who leaves its loop by
         # `break` and forgets the feed costs nothing.
         self._feeds: tuple[weakref.ref[Feed[Message]], ...] = ()
-        self._event_feeds: tuple[weakref.ref[Feed[Event]], ...] = ()
+        self._event_feeds: tuple[weakref.ref[EventFeed], ...] = ()
         self._change = threading.Lock()
         self._node: PeerNode | None = None
         self._patience_s = patience_s
@@ -201,8 +202,10 @@ class Tidings:
         elif isinstance(event, WrongCluster) and event.fatal:
             problem = f"every seed that answers ({event.seed}) belongs to another cluster; check cluster and seeds"
             _settle(self.ready, None, ConfigError(problem, "cluster"))
-        for feed in self._event_feeds:
-            self._put(feed(), event)
+        for weak in self._event_feeds:
+            feed = weak()
+            if feed is not None and feed.wants(event):
+                self._put(feed, event)
 
     def _end_question(self, answered: Answered) -> None:
         asked = self._asked.pop(answered.token, None)
@@ -241,11 +244,7 @@ class Tidings:
         return feed
 
     def events(self, kinds: Sequence[type[Event]]) -> Feed[Event]:
-        def unpack(event: Event) -> Iterable[Event]:
-            wanted = isinstance(event, tuple(kinds)) if kinds else not isinstance(event, _PROBES)
-            return (event,) if wanted else ()
-
-        feed = Feed(unpack, self._forget)
+        feed = EventFeed(kinds, self._forget)
         with self._change:
             self._event_feeds = (*_living(self._event_feeds), weakref.ref(feed))
         if self._ended:
@@ -339,9 +338,8 @@ class Tidings:
         closed = error or NodeClosed(CLOSED)
         _settle(self.ready, None, closed)
         self.left.set()
-        feeds: list[weakref.ref[Feed[Any]]] = [*self._feeds, *self._event_feeds]
-        for weak in feeds:
-            feed = weak()
+        feeds: tuple[Feed[Any] | None, ...] = (*(weak() for weak in self._feeds), *(weak() for weak in self._event_feeds))
+        for feed in feeds:
             if feed is not None:
                 feed.end(error)
         if error is None:
@@ -371,7 +369,7 @@ class Tidings:
         return dict(sorted({**counters, **{name: count for name, count in own.items() if count}}.items()))
 
 
-def _living(feeds: Iterable[weakref.ref[Feed[T]]]) -> Iterable[weakref.ref[Feed[T]]]:
+def _living(feeds: Iterable[weakref.ref[F]]) -> Iterable[weakref.ref[F]]:
     return (feed for feed in feeds if feed() is not None)
 
 

@@ -181,6 +181,8 @@ class Body:
 
     def _drain_router_monitor(self, now: float) -> None:
         counters = self.engine.counters
+        self._loop.use(self._router)
+        self._drain_router(now)  # what a connection has sent is there before its end is told
         while (read := sockets.read_monitor(self._monitors[0])) is not None:
             event, descriptor = read
             if event == zmq.Event.ACCEPTED:
