@@ -40,6 +40,7 @@ with Stop(5):
     print(time.monotonic(), flush=True)
     time.sleep(60)
 """
+HANGS_FOR_LONGER = HANGS.replace("Stop(5)", "Stop(5, 1.5)")
 SIGNALLED_TWICE = """
 import os, signal
 from zmqgossip.cli.running import Stop
@@ -96,10 +97,10 @@ def waits_while_another_thread_gets(number: signal.Signals) -> bool:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("program", [HANGS, HANGS_BEFORE_IT_WATCHES])
-def test_a_process_that_hangs_after_a_signal_is_ended_within_a_second_with_its_code(program: str) -> None:
+@pytest.mark.parametrize(("program", "least_s"), [(HANGS, 0.9), (HANGS_BEFORE_IT_WATCHES, 0.9), (HANGS_FOR_LONGER, 1.4)])
+def test_a_process_that_hangs_after_a_signal_is_ended_within_a_second_or_what_it_needs_with_its_code(program: str, least_s: float) -> None:
     ended = child(program)
-    assert ended.returncode == 5 and 0.9 <= time.monotonic() - float(ended.stdout) < 3
+    assert ended.returncode == 5 and least_s <= time.monotonic() - float(ended.stdout) < 3
 
 
 @pytest.mark.processes

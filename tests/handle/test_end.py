@@ -109,7 +109,8 @@ def test_a_second_start_does_nothing_and_a_peer_that_was_closed_before_its_start
 def test_an_end_takes_less_than_a_second_and_a_second_one_no_time(network: Network, timeout: float) -> None:
     with network.fresh() as peer:
         assert closed(peer, timeout=timeout) < END_S
-        assert min(closed(peer, timeout=timeout) for _ in range(5)) < 0.1  # one of them may have had to wait for a processor
+        again = [closed(peer, timeout=timeout) for _ in range(5)]
+        assert min(again) < 0.1 and max(again) < END_S  # one of them may have had to wait for a processor
 
 
 def test_an_end_without_anybody_to_say_goodbye_to_takes_less_than_a_second() -> None:
@@ -182,7 +183,6 @@ def test_threads_that_wait_are_told_of_the_end(network: Network) -> None:
 
     second.on_request(answer)
     with network.fresh() as peer, Peer(seeds=["127.0.0.1:1"], cluster=CLUSTER) as alone:
-        wait_for(lambda: second.id in known(peer), what="it knows whom it asks")
         with (
             in_thread(list, peer.subscribe()) as reading,
             in_thread(list, peer.events(RegistrationRefused)) as watching,
@@ -362,7 +362,7 @@ def test_the_end_of_a_forked_child_leaves_the_parents_node_alone(network: Networ
 
 
 FORKING = """
-import os, sys, time
+import os, sys
 from zmqgossip import NodeClosed, Peer
 def make():
     return Peer(seeds=[sys.argv[1]], cluster=sys.argv[2], profile="lan")
@@ -376,10 +376,11 @@ with make() as peer:
             with make() as own:
                 own.ready(10)
                 own.publish("forked", b"of the child")
+                own.flush(10)
         sys.exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     peer.publish("forked", b"of the parent")
-    time.sleep(0.1)
+    peer.flush(10)
 """
 
 
@@ -387,7 +388,7 @@ with make() as peer:
 def test_a_forked_child_may_have_a_node_of_its_own_and_ends_as_usual(network: Network) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORKING, network.seed.endpoints[0], CLUSTER]
     with network.peers[0].subscribe("forked") as feed:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=SOON_S, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=6 * SOON_S, check=False)
         assert ended.returncode == 0, ended.stderr
         assert {feed.get(SOON_S).payload for _ in range(2)} == {b"of the child", b"of the parent"}  # two origins: in no order
     assert ended.stderr == ""

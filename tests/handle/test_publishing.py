@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.handle.network import END_S, PATIENT, SOON_S, Network, in_thread, known
+from tests.handle.network import END_S, PATIENT, SOON_S, Network, in_thread
 from tests.support import wait_for
 from zmqgossip import LoopLate, Message, NodeClosed, PayloadTooLarge, Peer, Timeout, WouldBlock
 from zmqgossip.core.outbox import Flushed
@@ -267,5 +267,4 @@ def test_many_of_a_task_wait_for_room_together_and_end_with_the_peer(network: Ne
         assert 0 < caught.value.published_count < 100
 
     with network.fresh() as peer:
-        wait_for(lambda: network.peers[0].id in known(peer))
         asyncio.run(main(peer))

@@ -218,7 +218,9 @@ def test_room_that_the_handlers_make_while_the_node_looks_for_it_is_not_overlook
     assert (looks, told, tidings._is_full) == ([False, True], [], False)
 
 
-def test_a_handler_that_is_new_while_there_is_no_room_does_not_end_that_others_hear_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handler_that_is_new_while_there_is_no_room_ends_only_until_the_next_thing_comes_that_others_hear_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tidings, told = Tidings(patience_s=1.0), []
     tidings.attach(SimpleNamespace(outgoing=SimpleNamespace(), refuse_questions=told.append))  # type: ignore[arg-type]
     monkeypatch.setattr(tidings._inbox, "has_room", lambda size: False)

@@ -18,7 +18,6 @@ from zmqgossip.core.config import DEFAULT
 from zmqgossip.core.types import Endpoint, PeerRecord
 from zmqgossip.core.wire import Codec, cluster_hash
 from zmqgossip.runtime.node import SeedsNode
-from zmqgossip.runtime.sockets import BACKLOG_SEED
 
 pytestmark = pytest.mark.sockets
 
@@ -143,7 +142,7 @@ def test_of_300_clients_at_once_honest_ones_are_served_within_a_second_and_no_li
     (seed,) = seeds.endpoints
     crowd = Crowd(seed, honest_count=200, liars_count=100)
     waiting = seeds._loop.call(lambda: [body._router.getsockopt(zmq.BACKLOG) for body in seeds._loop._bodies])
-    assert waiting == [BACKLOG_SEED], "whoever finds it full tries again after a second"
+    assert min(waiting) >= 300, "whoever finds it full tries again after a second"
     try:
         crowd.register()
     finally:
