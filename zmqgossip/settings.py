@@ -1,7 +1,7 @@
 """config.json, the environment and a command's flags -> Settings. The only reader of configuration.
 
 The intuition: four layers lie upon one another, flag over environment over config.json over default. A mistake is named where it
-stands ("config.json: seeds[0].port is ...", "ZMQGOSSIP_PROFILE is ..."), and each value remembers its layer for `config show`.
+stands ("config.json: seeds[0].port is ...", "ZMQGOSSIP_PROFILE is ..."), and `Settings.where` remembers each value's layer.
 Whatever the bytes of the file are, what is wrong with them is one line: what, why, and what to do.
 
 Left to others: the range of a knob (`core/config.py` knows it), the protocol itself, and what a node does with all this. Names of

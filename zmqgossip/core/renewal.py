@@ -2,7 +2,7 @@
 
 When a network falls apart and the path comes back, each half has all the links that it wants, and nobody would ever dial across. Who
 has lost a neighbour to silence, or has found a silent seed again, *doubts* that it hears everybody. While it does, it dials somebody
-random whom a seed lists, once a presence interval; each such link that comes up takes away some doubt. A network in which nobody
+random whom a seed lists, twice a presence interval at most; each such link that comes up takes away some doubt. A network in which nobody
 falls silent makes no such link.
 
 What is too many goes again, one link at a time, and only where the neighbour has just said that it has others: of those of one's own
@@ -45,7 +45,7 @@ class Renewal:
             self._doubt, self._doubts_at = RENEWALS, now + self._node.config.lease_s
 
     def on_sample(self, me: PeerRecord, members: Sequence[Member], now: float) -> None:
-        """What a seed lists. In doubt one of those is dialled, at most once a presence interval."""
+        """What a seed lists. In doubt one of those is dialled, at most once in half a presence interval."""
         if not self._doubt or now < self._renews_at:
             return
         others = [
