@@ -484,6 +484,15 @@ def test_a_verdict_that_cannot_be_exceeded_harms_nobody(revision: int) -> None:
     bench.wait(60.0)
 
 
+@pytest.mark.parametrize("accuser", ACCUSERS)
+def test_a_lie_about_a_revision_far_ahead_takes_from_nobody_what_it_answers_the_next_ones_with(accuser: str) -> None:
+    bench = linked()
+    ACCUSERS[accuser](bench, 2**32 - 2)
+    assert bench.engine.me.revision == 0 and bench.count("dropped.verdict_too_far_ahead") == 1
+    heard_dead(bench, peer(1, revision=1_000))
+    assert bench.engine.me.revision == 1_001 and bench.events(Refuted) == [Refuted(1_001)]
+
+
 def test_a_liar_does_not_make_it_shout_at_wire_speed() -> None:
     bench = linked()
     for _ in range(1, 200):

@@ -33,6 +33,8 @@ from zmqgossip.core.wire import REVISION_MAX, TOPIC_DIGEST
 
 REFUTE_GAP_S = 1.0
 """A liar who says again and again that this peer is dead must not make it shout at wire speed."""
+REFUTED_AHEAD_MAX = 1_000_000
+"""No honest verdict is about a record so far ahead of one's own. One lie near the largest revision would leave none to answer with."""
 _GONE = (PeerState.DEAD, PeerState.LEFT)
 _WHY_LOST = {Evidence.REFUSED: "connects are refused", Evidence.REPLACED: "somebody else lives at its address"}
 
@@ -136,7 +138,10 @@ class Membership:
 
     def refute(self, epoch: int, revision: int, now: float) -> None:
         """Somebody holds this peer dead: it answers with a newer record, unless the verdict was about an older one."""
-        if self._overlay.stopped or epoch != self.me.epoch or not self.me.revision <= revision < REVISION_MAX:
+        if self._overlay.stopped or epoch != self.me.epoch or revision < self.me.revision:
+            return
+        if revision >= min(self.me.revision + REFUTED_AHEAD_MAX, REVISION_MAX):
+            self._node.counters.add("dropped.verdict_too_far_ahead")
             return
         if self._refuted_at is not None and now - self._refuted_at < REFUTE_GAP_S:
             self._node.counters.add("dropped.refuted_just_now")
