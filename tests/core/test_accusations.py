@@ -144,6 +144,15 @@ def test_whom_seeds_list_alive_again_is_not_called_dead_when_no_verdict_comes() 
     assert bench.count("accusations.cleared") == 1
 
 
+def test_while_a_seed_is_looking_its_verdict_counts_whatever_another_lists() -> None:
+    bench, seed, lively = accused()
+    bench.reply(seed, Verdict(peer(2), SUSPECT, looking=True))
+    bench.told(seed, peer(2))  # in its turn only: until then it is in samples still
+    wait(bench, lively, WAITS + 1.0)
+    bench.reply(seed, Verdict(peer(2), DEAD))
+    assert bench.state_of(peer(2)) is DEAD and deaths(bench) == [peer(2)]
+
+
 def test_a_seed_without_an_opinion_is_not_waited_for() -> None:
     seed = SeedBench()  # it lists nobody
     bench, key, lively = accused()

@@ -347,6 +347,7 @@ def neighbour_knows_no_link(bench: PeerBench, far: Far) -> None:
 
 
 def neighbour_begins_anew(bench: PeerBench, far: Far) -> None:
+    bench.now += 1.0  # it may not do so sooner
     far.asks(Hello(LINKED, ME.id, b"another!", ["plain"]))
 
 

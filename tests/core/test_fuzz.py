@@ -413,7 +413,7 @@ def with_right_check(frame: bytes) -> bytes:
 EXTREMES: dict[type, list[Any]] = {
     bool: [True, False, None],
     int: [0, 1, 4, 5_001, 65_535, 2**32 - 1, 2**32, 2**63, 2**64 - 1, -1, ALICE.epoch, BOB.epoch],
-    float: [0.0, -1.0, 1e300, float("inf"), float("nan"), WALL],
+    float: [0.0, -1.0, 1e300, float("inf"), float("nan"), 2**64 - 1, WALL],
     str: ["", "x" * 200, "x" * 201, "127.0.0.1", "0.0.0.0", "::1", "255.255.255.255", "plain"],
     bytes: [b"", NONCE, bytes(16), b"\xff" * 16, ALICE.id, BOB.id, CAROL.id, DAVE.id, b"of Bob's"],
     list: [[], [[]], [1], None],

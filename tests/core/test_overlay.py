@@ -192,6 +192,7 @@ def test_a_hello_with_a_new_nonce_replaces_the_link(up: bool) -> None:
         far.hello()
     old = far.link
     far.nonce = b"new life"
+    bench.wait(1.0)
     far.hello()
     assert far.link is not old and len(bench.engine.view) == 1
     assert list(bench.open) == [far.key] and far.link.theirs == b"new life"
@@ -681,23 +682,34 @@ def test_a_hello_in_the_id_of_a_neighbour_from_another_address_is_refused_and_th
     assert held is not None and held.record == peer(2)
 
 
-def test_links_that_others_begin_or_begin_anew_are_limited_in_number_a_second() -> None:
+def test_links_that_others_begin_are_limited_in_number_a_second() -> None:
+    bench = PeerBench()
+    bench.join()
+    for wait_s, count in ((0.0, 28), (1.0, 14)):  # twice twelve places and two spare ones at once
+        bench.wait(wait_s)
+        bench.forget()
+        for number in range(100, 200):
+            far = Far(bench, peer(number))
+            far.hello()
+            if bench.engine.view.by_peer(peer(number).id) is not None:
+                far.asks(Bye(far.link.mine, ""))
+        assert len(bench.of(outbox.OPEN)) == len(bench.replies(Welcome)) == count
+    assert bench.count("hello.too_many") == 200 - 28 - 14
+
+
+def test_who_begins_its_link_anew_again_and_again_does_not_keep_others_out() -> None:
     bench = PeerBench()
     bench.join()
     bench.forget()
-
-    def hello(number: int) -> None:
-        bench.request(Hello(peer(2), bench.engine.me.id, number.to_bytes(8, "big"), ["plain"]), address=peer(2).host)
-
     for number in range(1_000):
-        hello(number)
-    assert len(bench.of(outbox.OPEN)) == 28 and bench.count("hello.too_many") == 972, "twice twelve places and two spare ones"
-    assert len(bench.engine.view) == 1, "the link that stands goes on"
+        bench.request(Hello(peer(2), bench.engine.me.id, number.to_bytes(8, "big"), ["plain"]), address=peer(2).host)
+    assert len(bench.of(outbox.OPEN)) == 1 and bench.count("hello.too_many") == 999
+    assert bench.engine.view.by_peer(peer(2).id) is not None, "the link that stands goes on"
+    Far(bench, peer(3)).hello()
+    assert bench.engine.view.by_peer(peer(3).id) is not None
     bench.wait(1.0)
-    bench.forget()
-    for number in range(1_000, 1_100):
-        hello(number)
-    assert len(bench.of(outbox.OPEN)) == 14 and len(bench.replies(Welcome)) == 14
+    bench.request(Hello(peer(2), bench.engine.me.id, b"restarts", ["plain"]), address=peer(2).host)
+    assert len(bench.replies(Welcome)) == 3
 
 
 def test_gossip_that_gives_a_neighbour_another_address_is_dropped() -> None:

@@ -379,6 +379,7 @@ def test_so_many_reporters_and_no_more_are_told() -> None:
         report(bench, by=reporter)
     bench.wait(WINDOW)
     assert sum(verdicts(bench, reporter) == [SUSPECT, DEAD] for reporter in reporters) == REPORTERS_MAX
+    assert bench.count("dropped.too_many_reporters") == 5
 
 
 def test_what_comes_after_the_verdict_means_nothing() -> None:

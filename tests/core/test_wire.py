@@ -351,7 +351,7 @@ def test_a_host_with_a_zone_is_refused(host: str) -> None:
     assert refusal(CODEC.decode, CODEC.encode(Register(PeerRecord(ID, 1, 0, host, 5001, 5901), NONCE))) == "field"
 
 
-@pytest.mark.parametrize("at", [float("nan"), float("inf"), -float("inf"), -1.0, 253_402_300_800.0, 1e300], ids=str)
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), -float("inf"), -1.0, 253_402_300_800.0, 1e300, 2**64 - 1], ids=str)
 def test_a_time_that_no_calendar_has_is_refused(at: float) -> None:
     frame = segment(pack(["127.0.0.1", 5001, [at], ["t"], [b""]]), count=1)
     assert refusal(lambda frame: decode_messages(frame, CODEC.decode_segment(frame)), frame) == "body"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 from pathlib import Path
@@ -124,8 +125,10 @@ def kept_alive(ports: set[int]) -> list[tuple[int, int]]:
         _, local, remote, state, _, timer, *_ = line.split()
         pair = int(local.rpartition(":")[2], 16), int(remote.rpartition(":")[2], 16)
         if state == "01" and ports & {*pair}:
-            if timer.partition(":")[0] != "02":  # what was sent just now is waited for instead
+            kind, _, due = timer.partition(":")
+            if kind != "02":  # what was sent just now is waited for instead
                 return []
+            assert int(due, 16) <= 61 * os.sysconf("SC_CLK_TCK"), "a minute, and not the kernel's two hours"
             found.append(pair)
     return found
 

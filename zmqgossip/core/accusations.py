@@ -94,13 +94,13 @@ class Accusations:
         accusation = self._open.get(key)
         if accusation is None:
             return None
+        if accusation.seed_is_looking and now < accusation.asked_until:
+            self.postpone(key, now)
+            return None
         held = self._members.get(accusation.record.id)
         if held is not None and held.state is PeerState.ALIVE and not accusation.is_gone:
             self._node.counters.add("accusations.cleared")  # seeds list it again; of who is held until it speaks they tell no verdict
             self.heard_of(accusation.record.id)
-            return None
-        if accusation.seed_is_looking and now < accusation.asked_until:
-            self.postpone(key, now)
             return None
         return self._close(key, PeerState.DEAD, now)
 

@@ -47,6 +47,8 @@ ISOLATED_LINKS = 1
 SETTLED_LINKS = 3
 """Who says that it has so many can lose one and still hears from two neighbours."""
 
+ANEW_GAP_S = 1.0
+"""A link is not begun anew sooner: who has a place here must not use up what newcomers need."""
 BRIDGES_MAX = 2
 """Under way and not up yet: hearsay about many who do not answer must not take the places of those who do."""
 
@@ -196,7 +198,8 @@ class Overlay:
             return None
         link = self._view.by_peer(hello.record.id)
         anew = link is not None and link.state is not LinkState.DIALLING and link.theirs != hello.nonce
-        if (link is None or anew) and not self._accepts.take(0, now):
+        too_soon = link is not None and anew and now - link.since < ANEW_GAP_S
+        if too_soon or ((link is None or anew) and not self._accepts.take(0, now)):
             self._node.counters.add("hello.too_many")  # it is said again
             return None
         if link is not None and anew:

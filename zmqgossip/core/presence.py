@@ -393,7 +393,7 @@ class Presence:
 
     def _drop_queue(self, contact: Contact) -> None:
         if contact.queue:
-            self._node.counters.add("dropped.report_unsent", len(contact.queue))
+            self._node.counters.add("dropped.unsent_to_seed", len(contact.queue))
             contact.queue.clear()
 
     def leave(self, me: PeerRecord, last: int, now: float) -> list[int]:

@@ -84,7 +84,7 @@ class Verdicts:
             case = Case(self._node.new_key(), entry, route)
             self._line[case.key] = self._by_peer[entry.record.id] = case
             self._by_opener[route] = self._by_opener.get(route, 0) + 1
-        if len(case.reporters) < REPORTERS_MAX:
+        if route in case.reporters or len(case.reporters) < REPORTERS_MAX:
             case.reporters[route] = exchange
         else:
             self._node.counters.add("dropped.too_many_reporters")

@@ -28,8 +28,9 @@ BACKLOG_PEER = 1_024
 BACKLOG_SEED = 4_096  # with 100, 300 joins at once take over a second
 SUBSCRIPTION_BYTES_MAX = 256
 KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 60, zmq.TCP_KEEPALIVE_INTVL: 15, zmq.TCP_KEEPALIVE_CNT: 4}
-"""The kernel asks after a silent connection, and ends it after two minutes without an answer. A ROUTER only answers, and a SUB only
-listens: of a host without power neither would ever notice, and each such connection would keep its descriptor."""
+"""The kernel asks after a silent connection, and ends it after two minutes without an answer; one on which something is under way it ends
+when it gives that up, after some quarter of an hour. A ROUTER only answers, and a SUB only listens: of a host without power neither
+would ever notice, and each such connection would keep its descriptor."""
 DOMAIN_OUT = b"zmqgossip.out"
 
 LISTENER_EVENTS = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_SUCCEEDED
