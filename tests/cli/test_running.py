@@ -13,6 +13,7 @@ from typing import ClassVar
 import pytest
 
 from zmqgossip.cli import seed
+from zmqgossip.cli.long_run import terminable
 from zmqgossip.cli.running import Stop
 from zmqgossip.core.events import NoSeed
 from zmqgossip.core.types import Endpoint
@@ -50,16 +51,34 @@ for number in (signal.SIGINT, signal.SIGTERM):
     os.kill(os.getpid(), number)
 print("ends as after the first")
 """
+DEAF = """
+import signal
+from pathlib import Path
+from zmqgossip.cli.long_run import terminable
+ends = 1 << signal.SIGINT - 1 | 1 << signal.SIGTERM - 1
+def is_deaf(task):
+    blocked = task.joinpath("status").read_text().partition("SigBlk:")[2].split()[0]
+    return int(blocked, 16) & ends == ends
+with terminable():
+    print([is_deaf(task) for task in sorted(Path("/proc/self/task").iterdir())])
+"""
 LATER_ENDS = """
 import os, signal, threading, time
 from zmqgossip.cli.running import Stop
-before, handler = threading.active_count(), signal.getsignal(signal.SIGINT)  # which may be inherited as ignored
-with Stop(5) as stop:
+def found():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGURG)]  # which may be inherited as ignored
+    return handlers, len(os.listdir("/dev/fd")), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+before, threads = found(), threading.active_count()
+with Stop(5):
     pass
-while threading.active_count() > before:
+while threading.active_count() > threads:
     time.sleep(0.01)
-print(signal.getsignal(signal.SIGINT) is handler, signal.set_wakeup_fd(-1), stop.asked)
+print(found() == before, signal.set_wakeup_fd(-1))
 """
+LATER_ENDS_A_RUN = LATER_ENDS.replace("running import Stop", "long_run import terminable").replace("Stop(5)", "terminable()")
+
+
+WAIT_S = 10.0
 
 
 def child(program: str) -> subprocess.CompletedProcess[str]:
@@ -67,33 +86,52 @@ def child(program: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.processes
-def test_a_signal_that_the_waiting_main_thread_did_not_get_is_heard_all_the_same() -> None:
-    program = f"""
-import signal, threading
-from zmqgossip.cli.running import Stop
-from {__name__} import waits_while_another_thread_gets
-print(waits_while_another_thread_gets(signal.SIGINT))
-"""
-    assert child(program).stdout == "True\n"
+@pytest.mark.parametrize(
+    "waiting", ["waits_in_stop(signal.SIGINT)", "waits_in_terminable(signal.SIGINT)", "waits_in_terminable(signal.SIGTERM)"]
+)
+def test_a_signal_that_the_waiting_main_thread_did_not_get_is_heard_all_the_same(waiting: str) -> None:
+    assert child(f"import signal\nfrom {__name__} import *\nprint({waiting})").stdout == "True\n"
 
 
-def waits_while_another_thread_gets(number: signal.Signals) -> bool:
+def waits_in_stop(number: signal.Signals) -> bool:
     """Whether a wait that only the handler ends does end."""
     happened: queue.SimpleQueue[bool] = queue.SimpleQueue()
-    waits = threading.Event()
-
-    def get() -> None:
-        waits.wait(10)
-        signal.pthread_kill(threading.get_ident(), number)
-
     with Stop() as stop:
         stop.wake = lambda: happened.put(True)
-        threading.Thread(target=get, daemon=True).start()
-        waits.set()
-        try:
-            return happened.get(timeout=10)
-        except queue.Empty:
-            return False
+        return waits(number, happened)
+
+
+def waits_in_terminable(number: signal.Signals) -> bool:
+    """Whether a wait is interrupted, long before its end."""
+    began = time.monotonic()
+    try:
+        with terminable():
+            waits(number, queue.SimpleQueue())
+    except KeyboardInterrupt:
+        return time.monotonic() - began < WAIT_S / 2
+    return False
+
+
+def waits(number: signal.Signals, happened: queue.SimpleQueue[bool]) -> bool:
+    """Whether something happened while another thread got the signal."""
+    begun = threading.Event()
+
+    def get() -> None:
+        begun.wait(10)
+        signal.pthread_kill(threading.get_ident(), number)
+
+    threading.Thread(target=get, daemon=True).start()
+    begun.set()
+    try:
+        return happened.get(timeout=WAIT_S)
+    except queue.Empty:
+        return False
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_signal_goes_to_the_main_thread_and_to_none_of_ours() -> None:
+    assert child(DEAF).stdout == "[False, True]\n"
 
 
 @pytest.mark.processes
@@ -110,8 +148,9 @@ def test_a_second_signal_does_not_make_a_failure_of_the_end() -> None:
 
 
 @pytest.mark.processes
-def test_afterwards_handlers_are_as_before_and_no_thread_is_left() -> None:
-    assert child(LATER_ENDS).stdout == "True -1 False\n"
+@pytest.mark.parametrize("program", [LATER_ENDS, LATER_ENDS_A_RUN])
+def test_afterwards_handlers_are_as_before_and_no_thread_or_descriptor_is_left(program: str) -> None:
+    assert child(program).stdout == "True -1\n"
 
 
 def test_a_seed_that_is_stopped_writes_what_had_happened_by_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,29 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+
+from zmqgossip.cli.alarm import ENDS, Alarm, deaf, wake_main
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does, and so the processes that it has started."""
-    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGTERM, signal.SIGINT)]
+    heard = left = False
+
+    def caught(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = True
+        raise KeyboardInterrupt
+
+    with deaf():
+        before = [(number, signal.signal(number, caught)) for number in ENDS]
+        alarm = Alarm(lambda number: wake_main(lambda: heard or left))
     try:
         yield
     finally:
+        left = True
+        alarm.stop()
         for number, handler in before:
             signal.signal(number, handler)
 
@@ -32,9 +46,14 @@ def progress() -> Iterator[Callable[[str, float], object]]:
 
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     # What is printed while the bar stands would go to stderr with it, and not where stdout was sent to, unless rich leaves both alone.
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False)
+    try:
+        with deaf():  # it has a thread
+            bar.start()
         task = bar.add_task("", total=1.0)
         yield lambda text, share: bar.update(task, description=text, completed=share)
+    finally:
+        bar.stop()
 
 
 def check_plot(plot: Path) -> None:

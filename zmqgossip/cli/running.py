@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
+from zmqgossip.cli.alarm import ENDS, Alarm, deaf, wake_main
+
 END_S = 0.95
 """From the signal to the end at most a second, unless a command needs more: when the console does not take our lines any more, we go
 without them."""
 GOODBYE_S = 0.7
 """Of which so much may go into saying goodbye; the rest is for the summary."""
-AGAIN_S = 0.02
-"""Until the main thread is signalled again that has not heard of a signal."""
 
 
 class Stop:
@@ -32,10 +32,6 @@ class Stop:
 
     Enter it before anything is promised on the screen, and set `wake` once there is something to wake; it must be safe in a signal
     handler. Outside the main thread, where signals cannot be caught, only `asked` exists.
-
-    A handler runs when the main thread comes to it: a signal in the very moment in which that begins to wait, or one that another
-    thread got, is heard of when the wait is over, which may be never. So a thread reads what the interpreter writes at each signal, and
-    signals the main thread until its handler has run.
 
     Args:
         code: the exit code of a process that hangs and has to be ended.
@@ -49,32 +45,27 @@ class Stop:
         self.wake: Callable[[], None] | None = None
         self._left = False
         self._before: dict[int, Any] = {}
-        self._fd_before = -1
+        self._alarm: Alarm | None = None
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._alarm_in, self._alarm_out = os.pipe()
-            os.set_blocking(self._alarm_out, False)
-            threading.Thread(target=self._watch, daemon=True).start()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._caught)
-            self._fd_before = signal.set_wakeup_fd(self._alarm_out, warn_on_full_buffer=False)
-            if self.asked:  # before that was written anywhere
-                os.write(self._alarm_out, bytes([signal.SIGINT]))
+            with deaf():
+                for number in ENDS:
+                    self._before[number] = signal.signal(number, self._caught)
+                self._alarm = Alarm(self._rang)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if not self._before:
+        if self._alarm is None:
             return
         if self.asked:
             for number in self._before:
                 signal.signal(number, signal.SIG_IGN)  # a handler would be taken away while the interpreter ends
             return
         self._left = True
-        signal.set_wakeup_fd(self._fd_before)
+        self._alarm.stop()
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        os.close(self._alarm_out)  # the watchdog reads the end of it, and goes, if there was no signal
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
@@ -84,20 +75,14 @@ class Stop:
     def _is_heard(self) -> bool:
         return self.asked or self._left
 
-    def _watch(self) -> None:
+    def _rang(self, number: int) -> None:
         """Has the handler run, and ends the process when it hangs on a pipe that nobody reads: everything that matters has been said to
         the network by then.
         """
-        while rang := os.read(self._alarm_in, 1):
-            if rang[0] in (signal.SIGINT, signal.SIGTERM):
-                until = time.monotonic() + self._end_s
-                while not self._is_heard() and time.monotonic() < until:
-                    time.sleep(AGAIN_S)
-                    if not self._is_heard():
-                        signal.pthread_kill(threading.main_thread().ident or 0, rang[0])
-                time.sleep(max(0.0, until - time.monotonic()))
-                os._exit(self._code)
-        os.close(self._alarm_in)
+        until = time.monotonic() + self._end_s
+        wake_main(self._is_heard, self._end_s)
+        time.sleep(max(0.0, until - time.monotonic()))
+        os._exit(self._code)
 
 
 def say(text: str, quiet: bool = False) -> None:

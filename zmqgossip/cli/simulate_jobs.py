@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from zmqgossip.bench.ending import die_with
+from zmqgossip.cli.alarm import ENDS, deaf
 from zmqgossip.core.errors import ZmqGossipError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 Step: TypeAlias = Callable[[str, float], object]
 T = TypeVar("T")
-ENDS = (signal.SIGINT, signal.SIGTERM)
 SEEDS_AT_ONCE = 8
 """Runs of a swarm that a process is given together: each takes a moment, and so does handing them over."""
 
@@ -102,11 +102,8 @@ def _spread(work: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int,
         return list(found.values())
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     try:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # a process that is half made could not be ended quietly
-        try:
+        with deaf():  # a process that is half made could not be ended quietly
             waiting: dict[Future[T], int] = {pool.submit(work, *task): number for number, task in enumerate(tasks)}
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         while waiting:
             tell()
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
