@@ -50,7 +50,7 @@ class Nursery:
         for file in (stdout, stderr):
             file.write_bytes(b"")  # whoever reads them need not ask whether the child has come so far
         wanted = {"arguments": list(arguments), "directory": str(directory), "files": [str(stdout), str(stderr)]}
-        return Child(self, self.ask("start", wanted | {"environment": dict(os.environ)}))
+        return Child(self, self.ask("start", wanted | {"environment": dict(os.environ)}), stderr)
 
     def ask(self, what: str, about: Any) -> Any:
         self._asked += 1
@@ -71,8 +71,9 @@ class Nursery:
 class Child:
     """A process that the nursery has started, with that of a Popen's face which tests look at."""
 
-    def __init__(self, nursery: Nursery, pid: int) -> None:
+    def __init__(self, nursery: Nursery, pid: int, stderr: Path) -> None:
         self.pid = pid
+        self._stderr = stderr
         self.returncode: int | None = None
         self._nursery = nursery
 
@@ -83,13 +84,30 @@ class Child:
         return self.returncode
 
     def wait(self, timeout: float) -> int:
-        """Waits for its end. Raises TimeoutExpired."""
+        """Waits for its end. Raises TimeoutExpired, with what it was at."""
         until = time.monotonic() + timeout
         while (code := self.poll()) is None:
             if time.monotonic() >= until:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+                raise subprocess.TimeoutExpired(f"process {self.pid} ({state_of(self.pid)}), which said {self._said()},", timeout)
             time.sleep(POLL_S)
         return code
+
+    def _said(self) -> str:
+        return repr(self._stderr.read_text(errors="replace")[-1_000:])
+
+
+def state_of(pid: int) -> str:
+    """What the kernel knows of a process that should have ended: its signals, and where each of its threads is; or why it does not say."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        signals = [" ".join(line.split()) for line in status if line.startswith(("State", "Sig", "ShdPnd"))]
+        threads = [
+            f"{task.name} {(task / 'wchan').read_text()} {(task / 'syscall').read_text().strip()}"
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
+        return "; ".join(signals + threads)
+    except OSError as error:
+        return str(error)
 
 
 def serve(link: socket.socket) -> dict[str, Any] | None:

@@ -445,7 +445,13 @@ def test_a_neighbour_whose_ports_are_no_sockets_of_zeromq_harms_nobody(network: 
         web.settimeout(DEADLINE_S)
         neighbour = FalseNeighbour(opened, network.target.me)
         strange = replace_ports(neighbour.me, web.getsockname()[1])
-        neighbour.dealer.send(CODEC.encode(m.Hello(strange, network.target.me.id, NONCE[::-1], ["plain"]), 3))
+        hello = CODEC.encode(m.Hello(strange, network.target.me.id, NONCE[::-1], ["plain"]), 3)
+
+        def is_answered() -> bool:  # not before the link that there is has lived for a second
+            neighbour.dealer.send(hello)
+            return bool(neighbour.dealer.poll(300))
+
+        until(is_answered, "the link to begin anew")
         welcome, _ = CODEC.decode(neighbour.dealer.recv())
         assert isinstance(welcome, m.Welcome)
         for _ in range(4):  # its DEALER and its SUB, which try again when they are thrown out

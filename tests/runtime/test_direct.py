@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -113,12 +114,21 @@ def test_a_question_is_answered_over_a_link_and_over_an_errand(start: Callable[[
 
 def test_more_messages_than_a_connection_holds_all_arrive(start: Callable[[int], list[Talker]]) -> None:
     first, second = start(2)
-    payload = bytes(20_000)
-    first.do(lambda now: [first.engine.ask(token, Whom(second.id), payload, True, 20.0, now) for token in range(600)])
-    assert first.outcomes(600) == [Outcome.ANSWERED] * 600
-    assert sorted(end.token for end in first.ends) == list(range(600)) and len(second.heard) == 600
-    counters = first.peer.counters()
-    assert counters["direct.delayed"] > 0 and not counters.get("dropped.dealer_full"), "its DEALER was full on the way"
+    count, payload = 2_000, bytes(25_000)  # its ROUTER holds 1,000, the system's buffers some 400
+    begun, go_on = Event(), Event()
+
+    def read_nothing() -> bool:
+        begun.set()
+        return go_on.wait(10.0)
+
+    waited = second.peer._loop.submit(read_nothing)
+    assert begun.wait(10.0)
+    first.do(lambda now: [first.engine.ask(token, Whom(second.id), payload, True, 20.0, now) for token in range(count)])
+    wait_for(lambda: first.peer.counters().get("direct.delayed"), what="its DEALER is full")
+    go_on.set()
+    assert waited.result(10.0)
+    assert first.outcomes(count) == [Outcome.ANSWERED] * count
+    assert sorted(end.token for end in first.ends) == list(range(count)) and len(second.heard) == count
 
 
 def test_a_peer_that_goes_ends_what_is_open_with_it(start: Callable[[int], list[Talker]]) -> None:
