@@ -98,14 +98,16 @@ class Child:
 
 def state_of(pid: int) -> str:
     """What the kernel knows of a process that should have ended: its signals, and where each of its threads is; or why it does not say."""
+    kernel = Path(f"/proc/{pid}")
+    status = _read(kernel / "status").splitlines()
+    signals = [" ".join(line.split()) for line in status if len(status) == 1 or line.startswith(("State", "Sig", "ShdPnd"))]
+    tasks = sorted(kernel.glob("task/*"))
+    return "; ".join([*signals, *(f"{task.name} {_read(task / 'wchan')} {_read(task / 'syscall')}" for task in tasks)])
+
+
+def _read(file: Path) -> str:
     try:
-        status = Path(f"/proc/{pid}/status").read_text().splitlines()
-        signals = [" ".join(line.split()) for line in status if line.startswith(("State", "Sig", "ShdPnd"))]
-        threads = [
-            f"{task.name} {(task / 'wchan').read_text()} {(task / 'syscall').read_text().strip()}"
-            for task in Path(f"/proc/{pid}/task").iterdir()
-        ]
-        return "; ".join(signals + threads)
+        return file.read_text().strip()
     except OSError as error:
         return str(error)
 

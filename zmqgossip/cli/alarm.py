@@ -56,10 +56,10 @@ class Alarm:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """None of `ENDS` is heard before the end of this, and threads that are made meanwhile never get one: it would be heard through them
-    where the main thread is deaf."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    """None of `ENDS` is heard before the end of this, if no other thread gets one: threads that are made meanwhile never do."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # which may raise what the handler of one that came before raises
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from zmqgossip.cli.alarm import ENDS, deaf
 from zmqgossip.cli.errors import ExitCode, run
 
 
@@ -47,7 +48,10 @@ class Child:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        self.pid = os.fork()
+        with deaf():  # a signal to the child must not run the demo's handlers in it
+            self.pid = os.fork()
+            if self.pid == 0:
+                _unhook_signals()
         if self.pid == 0:
             _become_node(arguments, talk, parent)
 
@@ -74,12 +78,16 @@ class Child:
             os.kill(self.pid, number)
 
 
+def _unhook_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _become_node(arguments: Sequence[str], talk: Path, parent: int) -> NoReturn:
     """In the child: cuts what ties it to the demo, runs the command, and ends without what the demo would do at its end."""
     code: int = ExitCode.FAILED
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
         os.setsid()  # Ctrl-C is for the demo, which then ends the others itself
         _die_with(parent)
         _redirect(talk)

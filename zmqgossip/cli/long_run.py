@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from zmqgossip.cli.alarm import ENDS, Alarm, deaf, wake_main
 
@@ -23,16 +24,21 @@ def terminable() -> Iterator[None]:
         heard = True
         raise KeyboardInterrupt
 
-    with deaf():
-        before = [(number, signal.signal(number, caught)) for number in ENDS]
-        alarm = Alarm(lambda number: wake_main(lambda: heard or left))
+    before: dict[int, Any] = {}
+    alarm: Alarm | None = None
     try:
+        with deaf():
+            for number in ENDS:
+                before[number] = signal.signal(number, caught)
+            alarm = Alarm(lambda number: wake_main(lambda: heard or left))
         yield
     finally:
-        left = True
-        alarm.stop()
-        for number, handler in before:
-            signal.signal(number, handler)
+        with deaf():
+            left = True
+            if alarm is not None:
+                alarm.stop()
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
 
 @contextmanager

@@ -62,10 +62,11 @@ class Stop:
             for number in self._before:
                 signal.signal(number, signal.SIG_IGN)  # a handler would be taken away while the interpreter ends
             return
-        self._left = True
-        self._alarm.stop()
-        for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        with deaf():
+            self._left = True
+            self._alarm.stop()
+            for number, handler in self._before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
