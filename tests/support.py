@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.nursery import Child, Nursery
-from zmqgossip.cli.demo_network import OWN_PORTS
+from zmqgossip.cli.demo_ports import OWN_PORTS
 
 T = TypeVar("T")
 LONG_S = 60.0

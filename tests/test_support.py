@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support import free_ports
-from zmqgossip.cli.demo_network import OWN_PORTS
+from zmqgossip.cli.demo_ports import OWN_PORTS
 
 
 def test_workers_never_choose_the_same_port_before_either_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,15 @@ the demo knows of it stands in the files that it writes. Processes are ended by 
 happens in between, none is left behind: leaving the context ends them all, and on Linux the kernel does it if the demo itself is
 killed.
 
-Left to others: how a process begins (`demo_process.py`), what the lines mean (`demo_account.py`), and what happens when (`demo_story.py`).
+Left to others: how a process begins (`demo_process.py`), that the ports are the demo's (`demo_ports.py`), what the lines mean
+(`demo_account.py`), and what happens when (`demo_story.py`).
 """
 
 from __future__ import annotations
 
 import json
-import random
 import re
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -25,15 +24,12 @@ from types import TracebackType
 from typing import IO
 
 from zmqgossip.cli.demo_account import Life, SeedLog, port_of
+from zmqgossip.cli.demo_ports import HOST, hold_ports
 from zmqgossip.cli.demo_process import Child
 from zmqgossip.core.errors import ZmqGossipError
 
-HOST = "127.0.0.1"
 CLUSTER = "demo"
 SEEDS = 4
-OWN_PORTS = (20_000, 32_768)
-"""Where ports are drawn that are not bound at once: Linux gives from 32,768 up to whoever asks for any free one. Another demo draws from
-here too."""
 GRACE_S = 2.0  # a peer leaves within a second; two on a busy machine
 HURRIED_GRACE_S = 0.3  # after Ctrl-C all is usually over within a second
 REAP_S = 0.02
@@ -121,16 +117,16 @@ class PeerNode(Node):
 class Network:
     """A context that holds the processes; its end is theirs. All files are in `directory`, which stays.
 
-    `returning_port` is for the peer that is to be killed and to come back: nobody who asks for any port gets it meanwhile.
+    `returning_port` is for the peer that is to be killed and to come back: nobody gets it meanwhile.
     """
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="zmqgossip-demo-"))
         self.seed_log = SeedLog()
         self.peers: list[PeerNode] = []  # in the order of their start, the dead ones too
-        *self.seed_ports, self.returning_port = _free_ports(SEEDS + 1)
         self._seeds: Node | None = None
         self._files = ExitStack()
+        *self.seed_ports, self.returning_port = hold_ports(SEEDS + 1, self._files)
         self._seed_tail = Tail(self.directory / "output_seed.txt", self._files)
         self._config = self.directory / "config.json"
         seeds = [{"host": HOST, "port": port} for port in self.seed_ports]
@@ -238,15 +234,3 @@ class Network:
 
     def _nodes(self) -> list[Node]:
         return [*([self._seeds] if self._seeds is not None else []), *self.peers]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, below those that systems give to whoever asks for any: a peer that starts before the
-    seeds must not be given one of theirs."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.SystemRandom().randrange(*OWN_PORTS)
-        with socket.socket() as one:
-            if port not in ports and one.connect_ex((HOST, port)) != 0:
-                ports.append(port)
-    return ports

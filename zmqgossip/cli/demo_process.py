@@ -1,9 +1,9 @@
 """One process of the demo: a fork of the demo itself that goes on as `zmqgossip seed` or `zmqgossip peer`.
 
 The intuition: starting an interpreter and importing takes 0.3 s of CPU, which a dozen peers would pay one after the other before
-they could say hello. The demo imports everything once, holds no socket and no thread but the watch of its signals when it
-forks, and each fork then runs the very command that a person would type. From there on it is a process like any other: its own id,
-memory and sockets.
+they could say hello. The demo imports everything once, has no socket but those that hold its ports and no thread but the watch
+of its signals when it forks, and each fork then runs the very command that a person would type. From there on it is a process like
+any other: its own id, memory and sockets.
 
 Left to others: which processes there are, and when they end (`demo_network.py`).
 """

@@ -28,7 +28,8 @@ from zmqgossip.cli.demo_account import (
     seen_by_all,
     settle,
 )
-from zmqgossip.cli.demo_network import CLUSTER, HOST, SEEDS, Network, PeerNode
+from zmqgossip.cli.demo_network import CLUSTER, SEEDS, Network, PeerNode
+from zmqgossip.cli.demo_ports import HOST
 
 if TYPE_CHECKING:
     from zmqgossip.runtime.query import Answer
