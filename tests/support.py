@@ -48,7 +48,7 @@ def free_ports(count: int) -> list[int]:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(10_000 + worker, OWN_PORTS[0], workers)
+        port = random.randrange(10_000 + worker, OWN_PORTS.start, workers)
         with socket.socket() as one:
             if port not in ports and one.connect_ex(("127.0.0.1", port)) != 0:
                 ports.append(port)

@@ -14,4 +14,4 @@ def test_workers_never_choose_the_same_port_before_either_is_bound(monkeypatch: 
         monkeypatch.setenv("PYTEST_XDIST_WORKER", f"gw{worker}")
         ports = free_ports(20)
         assert {(port - 10_000) % 3 for port in ports} == {worker} and len(set(ports)) == 20
-        assert all(10_000 <= port < OWN_PORTS[0] for port in ports), "beyond, the demo draws"
+        assert all(10_000 <= port < OWN_PORTS.start for port in ports), "beyond, the demo draws"

@@ -133,7 +133,7 @@ def test_everything_arrives_once_the_dead_one_is_removed_and_all_is_proved(whole
     story = ["start", "seeds", "started", "joined", "killed", "reported", "removed", "restarted", "returned", "leaving", "left", "result"]
     assert [kind for kind in kinds if kind in story] == story
     killed = next(one["peer"] for one in told if one["kind"] == "killed")
-    assert OWN_PORTS[0] <= int(killed.rpartition(":")[2]) < OWN_PORTS[1], "the system gives its port to nobody while it is away"
+    assert int(killed.rpartition(":")[2]) in OWN_PORTS, "the system gives its port to nobody while it is away"
     assert all(one["ts"].endswith("Z") for one in told)
     result = told[-1]
     assert result["delivered"] == result["expected"] > 0

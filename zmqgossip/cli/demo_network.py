@@ -117,7 +117,7 @@ class PeerNode(Node):
 class Network:
     """A context that holds the processes; its end is theirs. All files are in `directory`, which stays.
 
-    `returning_port` is for the peer that is to be killed and to come back: nobody gets it meanwhile.
+    `returning_port` is for the peer that is to be killed and to come back: nobody who asks for any port gets it meanwhile.
     """
 
     def __init__(self) -> None:
