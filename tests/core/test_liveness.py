@@ -6,10 +6,12 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from tests.core.harness import (
     ACCEPTED,
     CODEC,
+    EPOCH,
     REFUSED,
     SILENT,
     START,
@@ -328,6 +330,34 @@ def test_a_failed_attempt_to_connect_again_does_not_begin_the_grace_anew() -> No
         if bench.engine.view.by_peer(peer(2).id) is not None:
             bench.disconnect(far.key)
     assert [event.evidence for event in bench.events(NeighbourReported)] == [Evidence.MISSES]
+
+
+def test_a_link_that_is_not_connected_ends_with_the_next_probe_when_a_later_life_of_the_neighbour_is_known() -> None:
+    bench, far = unconnected()
+    key = far.key
+    third = neighbour(bench, 3)
+    later = replace(peer(2, epoch=EPOCH + 5000), ready=True)
+    third.gossip(notice_segment(later, 1, Notice(later, PeerState.ALIVE, 1)))
+    assert bench.state_of(later) is PeerState.ALIVE
+    for number in range(1, 30):
+        bench.gossip(key, segment(peer(9), number))  # whoever publishes at its address now
+        bench.wait(0.5)
+    assert bench.engine.view.by_key(key) is None
+    assert [event.why for event in bench.events(NeighbourDown)] == ["its next life has begun"]
+    assert bench.events(NeighbourReported) == [] and bench.state_of(later) is PeerState.ALIVE
+
+
+def test_a_link_that_is_connected_is_probed_on_whatever_is_said_of_a_later_life_of_the_neighbour() -> None:
+    bench, far = linked()
+    third = neighbour(bench, 3)
+    bench.forget()
+    later = peer(2, epoch=EPOCH + 5000)
+    third.gossip(notice_segment(later, 1, Notice(later, PeerState.ALIVE, 1)))
+    for _ in range(30):
+        bench.wait(0.5)
+        if probe_to(bench, far) is not None:
+            answer(bench, far)
+    assert bench.engine.view.by_key(far.key) is far.link and bench.events(NeighbourDown) == []
 
 
 def test_a_neighbour_that_is_connected_again_is_probed_again() -> None:

@@ -23,7 +23,7 @@ from zmqgossip.sim.plan import KINDS, PEERS_MAX, PEERS_MIN, drawn
 from zmqgossip.sim.swarm import Swarm, play
 from zmqgossip.sim.world import Violation
 
-HANDFULS = ((1, 2, 3, 5), (6, 7, 8, 9), (11, 13, 15, 16), (17, 18, 20, 39))
+HANDFULS = ((1, 2, 3, 5), (6, 7, 8, 9), (11, 13, 15, 16), (17, 18, 20, 39, 559))
 """Small networks for the most part: 6 s on one core."""
 
 

@@ -285,6 +285,11 @@ class Membership:
         held = self._members.get(record.id)
         return held is not None and held.state is PeerState.LEFT and held.record.epoch == record.epoch
 
+    def lives_anew(self, record: PeerRecord) -> bool:
+        """Whether a later life of that peer is known, so that this one is over."""
+        held = self._members.get(record.id)
+        return held is not None and held.record.epoch > record.epoch
+
     def on_verdict(self, seed: Endpoint, body: Verdict, now: float) -> None:
         """A seed has decided on a report."""
         dead = self._accusations.on_verdict(body, now)

@@ -307,6 +307,8 @@ class Neighbours:
         """A deadline of one link has passed."""
         me = self._membership.me
         match name:
+            case liveness.PROBE if not link.connected and self._membership.lives_anew(link.peer):
+                self._membership.lose(link, "its next life has begun", now)  # what comes of its SUB meanwhile is that one's
             case liveness.PROBE:
                 self._membership.judge(link, self._liveness.probe(me, link, self._gossip.walks.roots, due, now), now)
             case liveness.REPLY_DUE:
